@@ -1,0 +1,134 @@
+"""Writing files so that a reader sees all of a file or none of it, and locks between processes.
+
+Every write of the project goes to a temporary file in the same folder, is flushed to disk and only then renamed.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from ecogvault.errors import EcogvaultError
+
+TEMPORARY_SUFFIX = ".part~"
+
+
+class NoSpace(EcogvaultError):
+    """The file system has too little room for what is about to be written."""
+
+
+class Locked(EcogvaultError):
+    """Another process holds the lock; the message says which."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A fresh hidden name in the folder of `path`, for a file that will be renamed to `path` when it is whole."""
+    return path.parent / f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o640, group: int | None = None) -> Iterator[BinaryIO]:
+    """Open a new file that becomes `path` when the block ends well, and vanishes when it does not.
+
+    `mode` and `group` (a gid) are set before the first byte is written, so that the content is never readable by more
+    people than intended. Raises OSError as it comes (ENOSPC included); then nothing has changed under `path`.
+    """
+    temporary = temporary_beside(path)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w+b") as stream:
+            if group is not None:
+                os.fchown(stream.fileno(), -1, group)
+            os.fchmod(stream.fileno(), mode)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def append_line(path: Path, line: bytes, *, mode: int = 0o640, group: int | None = None) -> None:
+    """Add one line to a journal and flush it to disk before returning. `line` ends with a newline."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if new:
+            os.fchmod(descriptor, mode)
+            if group is not None:
+                os.fchown(descriptor, -1, group)
+        view = memoryview(line)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if new:
+        sync_folder(path.parent)
+
+
+def require_space(folder: Path, needed: int, *, what: str) -> None:
+    """Raise NoSpace unless the file system of `folder` has `needed` bytes (and a little more) for this user."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + 1024 * 1024:
+        raise NoSpace(
+            f"{what} needs {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free: make room, then run again"
+        )
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an OSError says that the disk, or the user's quota, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def lock(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` (made if missing), released by the system even after `kill -9`.
+
+    With `wait=False`, raises Locked when another process has it, naming that process' host, id and start.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise Locked(f"{what} is in use by {_holder(descriptor)}: wait for it to end, then run again") from None
+        os.ftruncate(descriptor, 0)
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        known = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return "another process that has just started"
+    return f"process {known['pid']} on {known['host']} since {known['since']}"
