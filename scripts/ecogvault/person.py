@@ -12,7 +12,7 @@ _UNDECOMPOSED = str.maketrans(
 
 @dataclass(frozen=True)
 class Person:
-    """One patient. `birth_date` is ISO 8601 (`1987-04-09`); an unknown text is empty; names are as the person writes them."""
+    """One patient. `birth_date` is ISO 8601 (`1987-04-09`); an unknown text is empty."""
 
     surname: str
     given: str = ""
