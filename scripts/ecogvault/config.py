@@ -1,0 +1,246 @@
+"""The configuration: read, checked against config.schema.yaml, and given as typed values.
+
+Messages name the key's path (`destinations.s3.bucket`) and never show the file. Source: DESIGN, section 6.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from ecogvault.errors import EcogvaultError
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
+LATER_TYPES = ("glacier", "azure")  # in the design, not yet in the program
+KINDS = ("edf", "bdf", "vid", "sync")
+
+# What a key says when the file does not; destinations have their own, in Destination.
+DEFAULTS: Mapping[str, Any] = {
+    "results": "results",
+    "private": "private",
+    "private_group": None,
+    "recipients": "config/recipients.txt",
+    "registry_recipients": "config/registry_recipients.txt",
+    "signers": "config/signers.txt",
+    "age_identity": None,
+    "age_passphrase_file": None,
+    "signing_key": None,  # private/signing.key, wherever private is
+    "accept": "manual",
+    "settle_minutes": 10,
+    "link": "auto",
+    "timezone": "America/Los_Angeles",
+    "group": None,
+    "mode": "750",
+    "sealed": {"path": None, "keep": "until_verified"},
+    "restored": "restored",
+}
+
+
+class ConfigError(EcogvaultError):
+    """The configuration is wrong; the message names the key."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A named place where copies go. `settings` is its part of the configuration as written."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def type(self) -> str:
+        """`s3` or `folder`."""
+        return str(self.settings["type"])
+
+    @property
+    def inside(self) -> bool:
+        """Whether it lies inside the building."""
+        return bool(self.settings["zone"] == "inside")
+
+    @property
+    def form(self) -> str:
+        """`files` or `tarball`."""
+        return str(self.settings["form"])
+
+    def bucket(self, kind: str) -> str:
+        """The bucket for units of `kind`. Raises ConfigError when none is named."""
+        bucket = per_kind(self.settings.get("bucket"), kind)
+        if bucket is None:
+            raise ConfigError(f"destinations.{self.name}.bucket names no bucket for kind {kind}: add it")
+        return str(bucket)
+
+    def takes(self, kind: str) -> bool:
+        """Whether units of `kind` go there at all (`kinds:`, by default all)."""
+        kinds = self.settings.get("kinds")
+        return kinds is None or kind in kinds or (kind == "bdf" and "edf" in kinds)
+
+    def encrypts(self, kind: str) -> bool:
+        """Whether copies of `kind` are encrypted: tarballs always; files as `encrypt:` says, by default if outside."""
+        if self.form == "tarball":
+            return True
+        value = per_kind(self.settings.get("encrypt"), kind)
+        return not self.inside if value is None else bool(value)
+
+    def leaves_plain_outside(self, kind: str) -> bool:
+        """Whether bytes of `kind` leave the building unencrypted on the way there."""
+        return self.takes(kind) and not self.inside and not self.encrypts(kind)
+
+    def excludes(self, kind: str) -> tuple[str, ...]:
+        """Patterns (fnmatch) of file names of `kind` that are not sent there."""
+        value = self.settings.get("exclude")
+        patterns = per_kind(value, kind) if isinstance(value, Mapping) else value
+        return tuple(patterns or ())
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration. Paths are as written: relative to the working directory."""
+
+    values: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.values.get(key)
+        return DEFAULTS[key] if value is None and key in DEFAULTS else value
+
+    def path(self, key: str) -> Path:
+        """The path that `key` holds."""
+        return Path(self[key])
+
+    @property
+    def results(self) -> Path:
+        """Everything named by code."""
+        return self.path("results")
+
+    @property
+    def private(self) -> Path:
+        """Everything that links codes to people."""
+        return self.path("private")
+
+    @property
+    def signing_key(self) -> Path:
+        """The archive machine's Ed25519 key."""
+        return Path(self["signing_key"] or self.private / "signing.key")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which the hospital's recorders write local times."""
+        return ZoneInfo(self["timezone"])
+
+    @property
+    def folder_mode(self) -> int:
+        """Mode of de-identified folders."""
+        return int(str(self["mode"]), 8)
+
+    @property
+    def file_mode(self) -> int:
+        """Mode of de-identified files: the folders' without execution and setgid."""
+        return self.folder_mode & 0o666
+
+    @property
+    def destinations(self) -> dict[str, Destination]:
+        """Destinations by name, in the order of the file."""
+        return {name: Destination(name, settings) for name, settings in (self["destinations"] or {}).items()}
+
+
+def per_kind(value: Any, kind: str) -> Any:
+    """`value`, or its entry for `kind` where it is given by kind. What holds for `edf` holds for `bdf`."""
+    if not isinstance(value, Mapping):
+        return value
+    if kind == "bdf" and "bdf" not in value:
+        kind = "edf"
+    return value.get(kind)
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and check a configuration file (config/config.yaml when none is given). Raises ConfigError."""
+    source = path or DEFAULT_CONFIG
+    try:
+        values = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {source}: run in the project's folder, or give --config FILE") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}{line} is not readable as YAML: check indentation and colons there") from None
+    return check(values)
+
+
+def check(values: Any) -> Config:
+    """The configuration from its parsed YAML. Raises ConfigError naming the key."""
+    import jsonschema  # 0.15 s that only those who check need to spend
+
+    if not isinstance(values, Mapping):
+        raise ConfigError("the configuration is empty, or not a list of keys with values")
+    _refuse_later_types(values)
+    validator = jsonschema.Draft202012Validator(_schema())
+    errors = sorted(validator.iter_errors(values), key=lambda error: [str(part) for part in error.absolute_path])
+    if errors:
+        raise ConfigError(_explain(errors[0]))
+    config = Config(values)
+    _check_meaning(config)
+    return config
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return schema
+
+
+def _refuse_later_types(values: Mapping[str, Any]) -> None:
+    destinations = values.get("destinations")
+    for name, settings in destinations.items() if isinstance(destinations, Mapping) else ():
+        kind = settings.get("type") if isinstance(settings, Mapping) else None
+        if kind in LATER_TYPES:
+            raise ConfigError(
+                f"destinations.{name}.type: this version has no destination type '{kind}': comment it out"
+            )
+
+
+def _explain(error: Any) -> str:
+    """One line for a schema error: the key's path, what is wrong with it, and what would be right."""
+    while error.context:
+        error = max(
+            error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "additionalProperties")
+        )
+    path = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        near = get_close_matches(str(unknown), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        return f"{'.'.join(filter(None, [path, str(unknown)]))}: there is no such key in the configuration; {hint}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return f"{'.'.join(filter(None, [path, missing]))} is missing in the configuration"
+    wanted = {
+        "enum": lambda: "one of " + ", ".join(str(value) for value in error.validator_value),
+        "type": lambda: f"of type {error.validator_value}",
+        "pattern": lambda: f"text like {error.validator_value}",
+        "minimum": lambda: f"at least {error.validator_value}",
+        "maximum": lambda: f"at most {error.validator_value}",
+    }.get(error.validator, lambda: f"valid ({error.validator} {error.validator_value})")()
+    return f"{path or 'the configuration'} must be {wanted}"
+
+
+def _check_meaning(config: Config) -> None:
+    """What a schema cannot say."""
+    try:
+        config.zone  # noqa: B018 - asking for it is the check
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError("timezone must be a name such as America/Los_Angeles") from None
+    for name, destination in config.destinations.items():
+        if destination.leaves_plain_outside("vid"):
+            raise ConfigError(
+                f"destinations.{name}.encrypt.vid must be true: the vendor's files inside session folders hold names "
+                "and leave the building only encrypted"
+            )
+        if destination.type == "s3":
+            for kind in filter(destination.takes, KINDS):
+                destination.bucket(kind)
