@@ -38,7 +38,7 @@ class Manifest:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Manifest":
-        """A manifest of `entries` in any order. Raises ValueError for a path that is doubled or could leave its folder."""
+        """A manifest of `entries` in any order. Raises ValueError for a doubled or unsafe path."""
         ordered = tuple(sorted(entries))
         paths = [entry.path for entry in ordered]
         if len(set(paths)) != len(paths):
