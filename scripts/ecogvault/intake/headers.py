@@ -1,0 +1,69 @@
+"""What an item's own headers say: when it starts and ends, and whose it is."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from ecogvault import edf, natus
+from ecogvault.intake.find import Item, extension
+from ecogvault.naming import RECORDING_KINDS
+from ecogvault.person import Person, letters, words
+
+# A surname shorter than this is looked for as whole words only: it stands inside too many other names.
+SHORT_NAME = 5
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An item with its start and end (UTC); None where its headers do not say."""
+
+    item: Item
+    start: datetime | None
+    end: datetime | None
+
+
+def timed(root: Path, item: Item, zone: ZoneInfo, where: str) -> Timed:
+    """When `item` starts and ends. `where` is its private id, for messages.
+
+    An EDF's start is local time of the recorder (EDF+ 2.1.3.3), a Natus file's creation time is UTC. Raises
+    edf.BadRecording for a recording that is unreadable or truncated, and OSError as it comes.
+    """
+    path = root / item.path
+    if item.role in RECORDING_KINDS:
+        edf.check_complete(path, where)
+        start = edf.start_of_recording(path, where).replace(tzinfo=zone).astimezone(UTC)
+        return Timed(item, start, start + timedelta(seconds=edf.duration(path, where)))
+    if item.role == "vid":
+        return Timed(item, natus.creation_time(path, where), None)
+    return Timed(item, None, None)
+
+
+def is_foreign(root: Path, item: Item, person: Person, where: str) -> bool:
+    """Whether the headers of `item` name somebody else: an EDF's patient field, a session folder's Natus headers."""
+    path = root / item.path
+    if item.role in RECORDING_KINDS:
+        return not _is_ours(edf.identification(path, where).patient_field, person)
+    if item.role == "vid":
+        headed = [file for file in item.files if extension(file.path) in natus.HEADED_EXTENSIONS]
+        fields = (natus.patient_field(path / file.path) for file in headed)
+        return any(not _is_ours(field, person) for field in fields if field is not None)
+    return False
+
+
+def _is_ours(field: str, person: Person) -> bool:
+    return edf.names_nobody(field) or edf.names_person(field, person)
+
+
+def bears_surname(path: str, person: Person) -> bool:
+    """Whether a raw path has the surname in one of its parts, case and accents folded."""
+    wanted = words(person.surname)
+    for part in path.split("/"):
+        if len(letters(person.surname)) >= SHORT_NAME:
+            if letters(person.surname) in letters(part):
+                return True
+        else:
+            found = words(part)
+            if any(found[at : at + len(wanted)] == wanted for at in range(len(found))):
+                return True
+    return False

@@ -1,0 +1,168 @@
+"""The order of sessions. Pure: items with times in, rows of the assignment out.
+
+A session is what shares a stem: a recording, a session folder, or both, and their text outputs. Sessions are numbered
+by start; numbers that were accepted never change. Source: DESIGN, section 4, "Order is accepted by a person".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from ecogvault.intake.find import Item, stem
+from ecogvault.intake.headers import Timed
+from ecogvault.naming import RECORDING_KINDS, Unit
+
+# Two sessions further apart than this are reported with the gap between them.
+GAP = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One raw item's place in the assignment. `start` and `end` are the session's (UTC), `accepted` is when (UTC)."""
+
+    unit: Unit
+    role: str
+    part: int
+    item: str
+    start: datetime
+    end: datetime | None
+    out_of_order: bool = False
+    accepted: str = ""
+
+    @property
+    def stem(self) -> str:
+        """What the items of this session share."""
+        return stem(self.role, self.item)
+
+
+@dataclass(frozen=True)
+class Left:
+    """An item that gets no number, and why: `copy`, `no start`, `no session`, `conflict` or `empty`."""
+
+    item: Item
+    reason: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """New rows beyond what was accepted, and what is left without a number."""
+
+    rows: tuple[Row, ...]
+    left: tuple[Left, ...]
+
+
+def unit_kind(role: str) -> str:
+    """The kind of unit that an item of `role` belongs to."""
+    return "sync" if role in ("snc", "vtc") else role
+
+
+def propose(code: str, accepted: Sequence[Row], timed: Sequence[Timed]) -> Proposal:
+    """Rows for the items that `accepted` does not hold yet."""
+    known = {(row.part, row.item, row.role) for row in accepted}
+    fresh = [one for one in timed if (one.item.part, one.item.path, one.item.role) not in known]
+    left: list[Left] = [Left(one.item, "empty") for one in fresh if one.item.role == "empty"]
+    groups: dict[str, dict[str, Timed]] = {}
+    taken = {(row.stem, row.role): row for row in accepted}
+    sizes = {(one.item.part, one.item.path, one.item.role): one.item.size for one in timed}
+    for one in sorted(fresh, key=lambda one: (one.item.part, one.item.path)):
+        item = one.item
+        if item.role == "empty":
+            continue
+        before = taken.get((item.stem, item.role))
+        first = groups.setdefault(item.stem, {}).get(item.role)
+        if before is not None:
+            same = sizes.get((before.part, before.item, before.role), item.size) == item.size
+            left.append(Left(item, "copy" if same else "conflict"))
+        elif first is not None:
+            left.append(Left(item, "copy" if first.item.size == item.size else "conflict"))
+        else:
+            groups[item.stem][item.role] = one
+    joining, starting, without = _split(accepted, groups)
+    left += without
+    number = max((row.unit.number for row in accepted), default=0)
+    last_start = max((row.start for row in accepted), default=None)
+    rows = list(joining)
+    for start, end, members in sorted(starting, key=lambda session: (session[0], _first_path(session[2]))):
+        number += 1
+        late = last_start is not None and start < last_start
+        rows += [_row(code, number, one.item, start, end, late) for one in members]
+    return Proposal(tuple(sorted(rows, key=lambda row: (row.unit, row.role))), tuple(left))
+
+
+_Session = tuple[datetime, datetime | None, list[Timed]]
+
+
+def _split(
+    accepted: Sequence[Row], groups: dict[str, dict[str, Timed]]
+) -> tuple[list[Row], list[_Session], list[Left]]:
+    """Items that join an accepted session, new sessions, and items without a start or a session."""
+    sessions = {row.stem: row for row in accepted}
+    joining: list[Row] = []
+    starting: list[_Session] = []
+    left: list[Left] = []
+    for group_stem, roles in groups.items():
+        members = [roles[role] for role in sorted(roles)]
+        session = sessions.get(group_stem)
+        if session is not None:
+            for one in members:
+                unit = replace(session.unit, kind=unit_kind(one.item.role))
+                joining.append(Row(unit, one.item.role, one.item.part, one.item.path, session.start, session.end))
+            continue
+        recording = next((roles[kind] for kind in RECORDING_KINDS if kind in roles), None)
+        leading = recording or roles.get("vid")
+        if leading is None:
+            left += [Left(one.item, "no session") for one in members]
+        elif leading.start is None:
+            left += [Left(one.item, "no start") for one in members]
+        else:
+            starting.append((leading.start, leading.end, members))
+    return joining, starting, left
+
+
+def _first_path(members: Sequence[Timed]) -> tuple[int, str]:
+    return min((one.item.part, one.item.path) for one in members)
+
+
+def _row(code: str, number: int, item: Item, start: datetime, end: datetime | None, late: bool) -> Row:
+    return Row(Unit(code, number, unit_kind(item.role)), item.role, item.part, item.path, start, end, late)
+
+
+def remarks(rows: Sequence[Row]) -> dict[int, list[str]]:
+    """What a person should know of each session number: ties, overlaps, gaps, missing partners, late arrivals."""
+    sessions: dict[int, list[Row]] = {}
+    for row in rows:
+        sessions.setdefault(row.unit.number, []).append(row)
+    found: dict[int, list[str]] = {}
+    ordered = sorted(sessions, key=lambda number: (sessions[number][0].start, number))
+    end: datetime | None = None
+    before: int | None = None
+    for number in ordered:
+        members = sessions[number]
+        roles = {row.role for row in members}
+        start = members[0].start
+        words = []
+        if not roles & set(RECORDING_KINDS):
+            words.append("no EDF")
+        if "vid" not in roles:
+            words.append("no video")
+        if before is not None and start == sessions[before][0].start:
+            words.append(f"same start as session {before}")
+        elif end is not None and start < end:
+            words.append(f"overlaps session {before} by {_span(end - start)}")
+        elif end is not None and start - end > GAP:
+            words.append(f"{_span(start - end)} after session {before} ended")
+        if any(row.out_of_order for row in members):
+            words.append("out of order")
+        found[number] = words
+        ends = [row.end for row in members if row.end is not None]
+        if ends and (end is None or max(ends) > end):
+            end = max(ends)
+            before = number
+        elif before is None:
+            before = number
+    return found
+
+
+def _span(span: timedelta) -> str:
+    hours, rest = divmod(int(span.total_seconds()), 3600)
+    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"

@@ -1,0 +1,141 @@
+"""One subject's raw folders as they are today: what lies there, whose it is, and what would be numbered."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecogvault import registry
+from ecogvault.config import Config
+from ecogvault.errors import EcogvaultError
+from ecogvault.intake.assignment import read_sessions
+from ecogvault.intake.find import Item, find
+from ecogvault.intake.headers import Timed, bears_surname, is_foreign, timed
+from ecogvault.intake.order import Left, Row, propose
+from ecogvault.naming import NameCollision, coded_tree
+from ecogvault.paths import Paths
+from ecogvault.person import Person, fold
+from ecogvault.private import Private
+from ecogvault.registry import RawPart, Subject
+
+EVERYTHING = "*"
+SURNAME = "@surname"
+UNDECIDED = "auto"
+
+
+class IntakeError(EcogvaultError):
+    """A subject's raw export cannot be taken as it is; the message names items by private id."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies in a subject's raw folders.
+
+    `accepted` are the rows of the assignment, `proposed` those that would be added, `left` items that get no number,
+    `items` all that matches, and `unmatched` how many items there do not.
+    """
+
+    accepted: tuple[Row, ...]
+    proposed: tuple[Row, ...]
+    left: tuple[Left, ...]
+    items: tuple[Item, ...]
+    unmatched: int
+
+    @property
+    def newest_ns(self) -> int:
+        """When the newest file of a proposed row was last changed, ns since 1970; 0 if nothing is proposed."""
+        proposed = {(row.part, row.item, row.role) for row in self.proposed}
+        return max((i.newest_ns for i in self.items if (i.part, i.path, i.role) in proposed), default=0)
+
+
+def survey(config: Config, private: Private, subject: Subject) -> Survey:
+    """Find, match, check and time what lies in the raw folders of `subject`. Writes nothing.
+
+    Raises IntakeError for what stops the subject: a raw folder that is missing before anything was accepted, an item
+    of somebody else's, an empty session folder, two names that would become one, two different items of one stem;
+    edf.BadRecording for a recording that is unreadable or truncated; OSError as it comes.
+    """
+    accepted = read_sessions(Paths.of(config), subject.code)
+    known = {(row.part, row.item, row.role) for row in accepted}
+    found: list[Timed] = []
+    unmatched = 0
+    for part in registry.parts(private, subject.code):
+        if not part.path.is_dir():
+            if accepted:
+                continue  # archived and taken away: the assignment is used
+            raise IntakeError(
+                f"raw folder {part.part} of {subject.code} is not there: mount it, or copy the export to it again"
+            )
+        items = find(part.path, part.part)
+        pattern = decide_match(part.path, subject.person, items) if part.match == UNDECIDED else part.match
+        for item in items:
+            where = private.private_id(str(part.path / item.path))
+            if (item.part, item.path, item.role) in known:
+                found.append(Timed(item, None, None))
+            elif where in part.exclude or not matches(pattern, item, subject.person):
+                unmatched += 1
+            else:
+                found.append(_examine(config, private, subject, part, item, where))
+    proposal = propose(subject.code, accepted, found)
+    _refuse_conflicts(private, subject, proposal.left)
+    return Survey(tuple(accepted), proposal.rows, proposal.left, tuple(one.item for one in found), unmatched)
+
+
+def matches(pattern: str, item: Item, person: Person) -> bool:
+    """Whether an item is one of the person's by its path: everything, the surname in it, or a glob, case folded."""
+    if pattern == EVERYTHING:
+        return True
+    if pattern == SURNAME:
+        return bears_surname(item.path, person)
+    wanted = fold(pattern)
+    return any(fnmatch.fnmatchcase(fold(part), wanted) for part in (item.path, *item.path.split("/")))
+
+
+def decide_match(root: Path, person: Person, items: Sequence[Item] | None = None) -> str:
+    """The match for a raw folder when none is given.
+
+    Everything, if all its recordings and session folders name this person or nobody; else what has the surname in its
+    name; undecided while the folder holds nothing.
+    """
+    items = find(root, 0) if items is None else items
+    if not items:
+        return UNDECIDED
+    foreign = any(is_foreign(root, item, person, "an item of the raw folder") for item in items)
+    return SURNAME if foreign else EVERYTHING
+
+
+def _examine(config: Config, private: Private, subject: Subject, part: RawPart, item: Item, where: str) -> Timed:
+    """Check one item that is not accepted yet, and time it."""
+    if item.role == "empty":
+        raise IntakeError(
+            f"session folder {where} of {subject.code} is empty: copy it again, or leave it out: "
+            f"ecogvault order {subject.code} --exclude {where}"
+        )
+    if is_foreign(part.path, item, subject.person, f"item {where} of {subject.code}"):
+        raise IntakeError(
+            f"item {where} of {subject.code} names another person in its header: {subject.code} is stopped; leave the "
+            f"item out (ecogvault order {subject.code} --exclude {where}) or narrow the match with register"
+        )
+    if item.role == "vid":
+        try:
+            coded_tree([file.path for file in item.files], f"{subject.code}_0")
+        except NameCollision as collision:
+            first, second = (
+                private.private_id(str(part.path / item.path / name)) for name in (collision.first, collision.second)
+            )
+            raise IntakeError(
+                f"files {first} and {second} of {subject.code} would get one coded name: rename one of them, or take "
+                f"it out of the session folder (ecogvault order {subject.code} --reveal shows which they are)"
+            ) from None
+    return timed(part.path, item, config.zone, f"recording {where} of {subject.code}")
+
+
+def _refuse_conflicts(private: Private, subject: Subject, left: Sequence[Left]) -> None:
+    paths = {part.part: part.path for part in registry.parts(private, subject.code)}
+    for one in left:
+        if one.reason == "conflict":
+            where = private.private_id(str(paths[one.item.part] / one.item.path))
+            raise IntakeError(
+                f"item {where} of {subject.code} has the same stem as another one but is not a copy of it: leave one "
+                f"of them out: ecogvault order {subject.code} --exclude {where}"
+            )
