@@ -1,0 +1,59 @@
+"""`ecogvault sandbox`: local servers and a made-up hospital export, for trying things out without a cloud."""
+
+import argparse
+from pathlib import Path
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb and its own verbs."""
+    parser = subparsers.add_parser(
+        "sandbox", help="local servers and a made-up export, to try everything without a cloud"
+    )
+    verbs = parser.add_subparsers(dest="sandbox_verb", required=True, metavar="VERB")
+
+    up = verbs.add_parser("up", help="start the local servers and write DIR/sandbox.json")
+    up.add_argument("--dir", type=Path, required=True, help="their folder: data, logs and sandbox.json")
+    up.set_defaults(run=_up)
+
+    down = verbs.add_parser("down", help="end the local servers of this folder; their data stays")
+    down.add_argument("--dir", type=Path, required=True, help="the folder given to `sandbox up`")
+    down.set_defaults(run=_down)
+
+    export = verbs.add_parser("export", help="write a made-up hospital export of about 10 MB")
+    export.add_argument("--dir", type=Path, required=True, help="a new or empty folder")
+    export.add_argument("--seed", type=int, default=1, help="another seed, other content (default: 1)")
+    export.add_argument("--persons", type=Path, help="also write the patients' files for `register --person` here")
+    export.set_defaults(run=_export)
+
+
+def _up(args: argparse.Namespace) -> int:
+    from ecogvault.sandbox import servers
+
+    running = servers.are_up(args.dir)
+    details = servers.up(args.dir)
+    print("the local servers are already running:" if running else "the local servers run:")
+    for name, service in details.items():
+        print(f"  {name}: {service['endpoint_url']}, process {', '.join(map(str, service['pids']))}")
+    print(f"  addresses and keys: {args.dir / servers.FILE}")
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from ecogvault.sandbox import servers
+
+    servers.down(args.dir)
+    print("the local servers are down")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from ecogvault.sandbox.export import make_export, write_person_files
+
+    export = make_export(args.dir, seed=args.seed)
+    size = sum(path.stat().st_size for path in args.dir.rglob("*") if path.is_file())
+    print(f"{len(export.sessions)} sessions of {len(export.patients) + 1} people, {size / 1e6:.1f} MB")
+    if args.persons:
+        print(
+            f"{len(write_person_files(args.persons, export.patients))} person files for `ecogvault register --person`"
+        )
+    return 0
