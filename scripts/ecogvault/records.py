@@ -23,6 +23,7 @@ from ecogvault.errors import Damaged
 from ecogvault.files import append_line, replacing
 
 FIRST = "0" * 64
+_LAST_LINES = 4096  # bytes read at first to find the last line of a journal
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
@@ -155,26 +156,68 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         return []
     events: list[dict[str, Any]] = []
     previous = FIRST
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        event = _parse(line, what=f"{path}, line {number},")
-        if canonical(event) != line or event.get("prev") != previous:
+    *lines, tail = data.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        event = _line(line, what=f"{path}, line {number},")
+        if event["prev"] != previous:
             raise Damaged(f"{path}, line {number}, does not follow the line before it: a line is lost or out of place")
         previous = event["self_sha256"]
         events.append(event)
+    _check_tail(tail, what=f"{path}, line {len(lines) + 1},")
     return events
+
+
+def _line(line: bytes, *, what: str) -> dict[str, Any]:
+    event = _parse(line, what=what)
+    if canonical(event) != line or not isinstance(event.get("prev"), str):
+        raise Damaged(f"{what} is not written as this program writes it: restore it from a copy")
+    return event
+
+
+def _check_tail(tail: bytes, *, what: str) -> None:
+    """Raise Damaged when the unfinished line was whole once, that is, when its newline became another byte."""
+    try:
+        _line(tail[:-1], what=what)
+    except Damaged:
+        return
+    raise Damaged(f"{what} does not end as this program ends it: restore it from a copy")
 
 
 def append_journal(path: Path, event: Mapping[str, Any], *, mode: int = 0o640, group: int | None = None) -> None:
     """Add one event, chained to the last. The caller holds the lock that serialises writers of this journal.
 
+    Only the last line is read and checked, so that the cost does not grow with the journal; read_journal checks all.
     An unfinished last line (see read_journal) is cut off first. Raises Damaged and OSError.
     """
-    events = read_journal(path)
+    previous = FIRST
     if path.exists():
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole != len(data):
+        last, whole, size = _last_line(path)
+        if last is not None:
+            previous = last["self_sha256"]
+        if whole != size:
             with open(path, "r+b") as stream:
                 stream.truncate(whole)
-    chained = with_digest(dict(event) | {"prev": events[-1]["self_sha256"] if events else FIRST})
+    chained = with_digest(dict(event) | {"prev": previous})
     append_line(path, canonical(chained) + b"\n", mode=mode, group=group)
+
+
+def _last_line(path: Path) -> tuple[dict[str, Any] | None, int, int]:
+    """The last whole line of a journal (None when there is none), the offset behind it, and the file's size."""
+    with open(path, "rb") as stream:
+        size = start = stream.seek(0, 2)
+        data = b""
+        # Two newlines enclose the last whole line, wherever an unfinished one begins.
+        while start and data.count(b"\n") < 2:
+            step = min(start, max(_LAST_LINES, len(data)))
+            start -= step
+            stream.seek(start)
+            data = stream.read(step) + data
+    lines, newline, tail = data.rpartition(b"\n")
+    _check_tail(tail, what=f"{path}, its last line,")
+    if not newline:
+        return None, 0, size
+    line = lines.rpartition(b"\n")[2]
+    event = _line(line, what=f"{path}, its last line,")
+    if start == 0 and b"\n" not in lines and event["prev"] != FIRST:
+        raise Damaged(f"{path}, line 1, does not follow the line before it: a line is lost or out of place")
+    return event, size - len(tail), size

@@ -1,0 +1,44 @@
+"""The registry: which person is which code, and where their raw exports lie. All of it is in the private folder.
+
+`people` says what person data is and who is the same person (pure), `tables` reads and writes the two tables, and
+`enrol` registers.
+"""
+
+from ecogvault.registry.enrol import NEW, DecideMatch, register
+from ecogvault.registry.errors import BadPerson, RegistryRefused
+from ecogvault.registry.people import make_person
+from ecogvault.registry.tables import (
+    AUTO,
+    EVERYTHING,
+    STATUSES,
+    SURNAME,
+    RawPart,
+    Subject,
+    exclude,
+    find,
+    load,
+    parts,
+    persons,
+    set_status,
+)
+
+__all__ = [
+    "AUTO",
+    "EVERYTHING",
+    "NEW",
+    "STATUSES",
+    "SURNAME",
+    "BadPerson",
+    "DecideMatch",
+    "RawPart",
+    "RegistryRefused",
+    "Subject",
+    "exclude",
+    "find",
+    "load",
+    "make_person",
+    "parts",
+    "persons",
+    "register",
+    "set_status",
+]
