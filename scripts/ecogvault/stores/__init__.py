@@ -1,0 +1,38 @@
+"""Where copies are kept: one interface (base), one module per type of store."""
+
+from ecogvault.config import Destination
+from ecogvault.stores.base import Absent, Listed, Presence, Present, Source, Store, Stored, Unknown, UploadState
+from ecogvault.stores.errors import BadSettings, KeyTaken, StoreError
+from ecogvault.stores.sources import BytesSource, FileSource, file_source
+
+__all__ = [
+    "Absent",
+    "BytesSource",
+    "FileSource",
+    "KeyTaken",
+    "Listed",
+    "Presence",
+    "Present",
+    "Source",
+    "Store",
+    "StoreError",
+    "Stored",
+    "Unknown",
+    "UploadState",
+    "file_source",
+    "open_store",
+]
+
+
+def open_store(destination: Destination, kind: str) -> Store:
+    """The store where `destination` keeps units of `kind`. Makes no request. Raises BadSettings and ConfigError."""
+    # Each type's client library takes up to half a second to load, in every job: only the one in use is loaded.
+    if destination.type == "s3":
+        from ecogvault.stores.s3 import S3Store
+
+        return S3Store.from_destination(destination, kind)
+    if destination.type == "folder":
+        from ecogvault.stores.folder import FolderStore
+
+        return FolderStore.from_destination(destination)
+    raise BadSettings(f"destinations.{destination.name}.type is '{destination.type}', which this version cannot do")

@@ -1,0 +1,394 @@
+"""A folder, such as one on the lab's NAS.
+
+A key is the path of a file below the root. A folder keeps no metadata, so whether a file is the same is decided by its
+bytes. Everything is opened relative to a folder that is already open, without following links, so that no key and no
+link planted meanwhile leads out of the root.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ecogvault.config import Destination
+from ecogvault.files import TEMPORARY_SUFFIX, NoSpace, require_space
+from ecogvault.records import canonical
+from ecogvault.stores.base import (
+    Absent,
+    Checked,
+    Listed,
+    Presence,
+    Present,
+    Source,
+    Stored,
+    Unknown,
+    UploadState,
+)
+from ecogvault.stores.errors import (
+    BadKey,
+    BucketMissing,
+    Denied,
+    KeyTaken,
+    NotFound,
+    SourceChanged,
+    WrongBytes,
+)
+from ecogvault.stores.folder_files import PIECE, drop, etag_of, gid_of, is_temporary, look, parts_of, present, tree_of
+from ecogvault.stores.pieces import MIB, TreeOfPieces
+from ecogvault.stores.rename import rename_without_overwriting
+
+RESUMABLE = 16 * MIB  # what is smaller is copied again from its beginning
+SUPERSEDED = "superseded"
+
+
+class FolderStore:
+    """Files below `root`. `mode` is that of folders made here; files get it without x; `group` owns both."""
+
+    def __init__(self, name: str, root: Path, *, group: str | None = None, mode: int = 0o750) -> None:
+        self.name = name
+        self.root = root
+        self._folder_mode = mode
+        self._file_mode = mode & 0o666
+        self._gid = None if group is None else gid_of(group, name)
+
+    @classmethod
+    def from_destination(cls, destination: Destination) -> "FolderStore":
+        """The folder of `destination`."""
+        settings = destination.settings
+        mode = int(str(settings.get("mode") or "750"), 8)
+        return cls(destination.name, Path(settings["path"]), group=settings.get("group"), mode=mode)
+
+    @property
+    def where(self) -> str:
+        """The folder, for messages."""
+        return f"folder {self.root}"
+
+    def preflight(self) -> None:
+        """Check that the root is there and can be written to."""
+        if not self.root.is_dir():
+            raise BucketMissing(f"{self.where} does not exist: mount it or create it, then run again")
+        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+            raise Denied(f"{self.where} cannot be written to by this user: ask for write permission")
+
+    def head(self, key: str) -> Presence:
+        """Whether `key` is a file; Unknown when the folder cannot be read or is not mounted."""
+        try:
+            self._require_root()
+            with self._parent(key) as (folder, name):
+                return present(folder, name)
+        except FileNotFoundError:
+            return Absent()
+        except (BadKey, BucketMissing, OSError) as error:
+            return Unknown(str(error))
+
+    def _require_root(self) -> None:
+        """Raise BucketMissing unless the root is there: a NAS that is not mounted has lost no file."""
+        if not self.root.is_dir():
+            raise BucketMissing(f"{self.where} does not exist: mount it or create it, then run again")
+
+    def list(self, prefix: str = "") -> Iterator[Listed]:
+        """All files whose keys begin with `prefix`, sorted. Unfinished ones and links are left out."""
+        self._require_root()
+        start = prefix.rpartition("/")[0]
+        if start:
+            parts_of(start)
+        yield from self._listed_below(self.root / start, f"{start}/" if start else "", prefix)
+
+    def put(
+        self,
+        key: str,
+        source: Source,
+        *,
+        metadata: Mapping[str, str],
+        state: UploadState,
+        replace: str | None = None,
+        progress: Callable[[int], None] | None = None,
+        same: Callable[[Present], bool] | None = None,
+    ) -> Stored:
+        """Copy `source` to `key`; see Store.put. Without `same`, the file there is compared with `source` byte by byte.
+
+        The file that `replace` names moves to `superseded/g{generation}/{key}` in the moment it is replaced.
+        """
+        self.preflight()
+        with self._parent(key, make=True) as (folder, name):
+            found = look(folder, name)
+            if isinstance(found, Present):
+                adopted = self._adopt(key, folder, name, found, source, same)
+                if adopted is not None:
+                    drop(folder, state)
+                    return adopted
+                if replace is None or replace != found.etag:
+                    drop(folder, state)
+                    raise self._taken(key)
+            temporary, descriptor = self._open_temporary(key, folder, name, source, metadata, state)
+            try:
+                try:
+                    start = self._verified_prefix(descriptor, source)
+                    tree, sent = self._copy(key, descriptor, source, start, progress)
+                finally:
+                    os.close(descriptor)
+                if not self._place(key, folder, temporary, name, found, metadata):
+                    # Somebody else wrote this key meanwhile.
+                    now = look(folder, name)
+                    adopted = None
+                    if isinstance(now, Present):
+                        adopted = self._adopt(key, folder, name, now, source, same)
+                    if adopted is None:
+                        raise self._taken(key)
+                    return adopted
+            except (SourceChanged, WrongBytes, KeyTaken, NoSpace):
+                drop(folder, state, temporary)
+                raise
+            os.fsync(folder)
+            drop(folder, state, temporary)
+            self._tidy(folder, name)
+            stored = present(folder, name)
+            return self._stored(key, stored, tree, sent=sent, adopted=False)
+
+    def get(
+        self, key: str, offset: int = 0, length: int | None = None, version_id: str | None = None
+    ) -> Iterator[bytes]:
+        """The file's bytes from `offset` on. `version_id` must be None: a folder has no versions."""
+        if version_id is not None:
+            raise NotFound(f"{key} in {self.where}: a folder keeps no versions")
+        try:
+            with self._parent(key) as (folder, name):
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            self._require_root()
+            raise NotFound(f"{key} in {self.where} does not exist") from None
+        try:
+            end = os.fstat(descriptor).st_size if length is None else offset + length
+            while offset < end:
+                piece = os.pread(descriptor, min(MIB, end - offset), offset)
+                if not piece:
+                    raise WrongBytes(f"{key} in {self.where} is shorter than {end} bytes: verify it")
+                offset += len(piece)
+                yield piece
+        finally:
+            os.close(descriptor)
+
+    def abort_unfinished(self, key: str) -> int:
+        """Remove the temporary files that interrupted puts of `key` have left."""
+        self._require_root()
+        try:
+            with self._parent(key) as (folder, name):
+                return self._tidy(folder, name)
+        except FileNotFoundError:
+            return 0
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _parent(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The open folder of `key` and the file's name in it. Folders made here get the group and the mode."""
+        *folders, name = parts_of(key)
+        current = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in folders:
+                if make:
+                    self._make_folder(part, current)
+                try:
+                    below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+                except OSError as error:
+                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                        raise BadKey(f"{key} in {self.where}: '{part}' is a link or a file, not a folder") from None
+                    raise
+                os.close(current)
+                current = below
+            yield current, name
+        finally:
+            os.close(current)
+
+    def _make_folder(self, name: str, parent: int) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            return
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            if self._gid is not None:
+                os.fchown(made, -1, self._gid)
+            os.fchmod(made, self._folder_mode)
+            os.fsync(parent)
+        finally:
+            os.close(made)
+
+    def _listed_below(self, folder: Path, base: str, prefix: str) -> Iterator[Listed]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            key = base + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if f"{key}/".startswith(prefix) or prefix.startswith(f"{key}/"):
+                    yield from self._listed_below(folder / entry.name, f"{key}/", prefix)
+            elif entry.is_file(follow_symlinks=False) and key.startswith(prefix) and not is_temporary(entry.name):
+                status = entry.stat(follow_symlinks=False)
+                yield Listed(key, status.st_size, etag_of(status))
+
+    # --- copying ------------------------------------------------------------------------------------------------------
+
+    def _open_temporary(
+        self, key: str, folder: int, name: str, source: Source, metadata: Mapping[str, str], state: UploadState
+    ) -> tuple[str, int]:
+        """The temporary file's name and its open descriptor: the one that `state` names, or a new one."""
+        digest = hashlib.sha256(canonical([str(self.root), key, source.size, dict(metadata)])).hexdigest()
+        if state.upload_id is not None and state.digest == digest:
+            with suppress(FileNotFoundError):
+                flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+                return state.upload_id, os.open(state.upload_id, flags, dir_fd=folder)
+        drop(folder, state)
+        temporary = f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+        if source.size > RESUMABLE:
+            state.begin(temporary, PIECE, digest)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
+        if self._gid is not None:
+            os.fchown(descriptor, -1, self._gid)
+        os.fchmod(descriptor, self._file_mode)
+        return temporary, descriptor
+
+    def _verified_prefix(self, descriptor: int, source: Source) -> int:
+        """How many bytes at the beginning of a temporary file, in whole pieces, are on disk as `source` has them."""
+        length = min(os.fstat(descriptor).st_size, source.size)
+        require_space(self.root, source.size - length, what=f"a copy to destination {self.name}")
+        wanted = bytearray(PIECE)
+        good = 0
+        while good + PIECE <= length:
+            source.read_into(good, memoryview(wanted))
+            if os.pread(descriptor, PIECE, good) != wanted:
+                break
+            good += PIECE
+        return good
+
+    def _copy(
+        self, key: str, descriptor: int, source: Source, start: int, progress: Callable[[int], None] | None
+    ) -> tuple[str, int]:
+        """Write `source` from `start` on, flush it, read all of it back; its tree hash and the bytes written."""
+        os.ftruncate(descriptor, start)
+        if progress and start:
+            progress(start)
+        tree = TreeOfPieces(source.size)
+        buffer = bytearray(min(PIECE, source.size))
+        for offset in range(0, source.size, PIECE):
+            piece = memoryview(buffer)[: min(PIECE, source.size - offset)]
+            source.read_into(offset, piece)
+            tree.update_at(offset, piece)
+            if offset < start:
+                continue
+            done = 0
+            while done < len(piece):
+                done += os.pwrite(descriptor, piece[done:], offset + done)
+            if progress:
+                progress(len(piece))
+        if isinstance(source, Checked):
+            source.check()
+        os.fsync(descriptor)
+        # Clean pages are dropped, so that what is read back comes from the disk where the system allows it.
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        wanted = tree.hexdigest()
+        if tree_of(descriptor, source.size) != wanted:
+            raise WrongBytes(
+                f"{key} in {self.where} was read back with other bytes than were written, and was removed: "
+                "check that disk and its connection, then run again"
+            )
+        return wanted, source.size - start
+
+    def _place(
+        self,
+        key: str,
+        folder: int,
+        temporary: str,
+        name: str,
+        found: Present | Absent,
+        metadata: Mapping[str, str],
+    ) -> bool:
+        """Give the finished file its name; False if another has the name, or this one has vanished, meanwhile."""
+        if isinstance(found, Absent):
+            try:
+                rename_without_overwriting(folder, temporary, folder, name)
+            except (FileExistsError, FileNotFoundError):
+                return False
+            return True
+        if look(folder, name) != found:
+            return False
+        generation = metadata.get("ecogvault-generation")
+        if generation is None:
+            raise BadKey(f"{key} in {self.where} cannot be replaced: its generation is not given")
+        with self._parent(f"{SUPERSEDED}/g{generation}/{key}", make=True) as (old_folder, old_name):
+            try:
+                rename_without_overwriting(folder, name, old_folder, old_name)
+            except FileExistsError:
+                raise KeyTaken(
+                    f"{SUPERSEDED}/g{generation}/{key} in {self.where} exists already: move it away, then run again"
+                ) from None
+            except FileNotFoundError:
+                return False
+            os.fsync(old_folder)
+        try:
+            rename_without_overwriting(folder, temporary, folder, name)
+        except (FileExistsError, FileNotFoundError):
+            return False
+        return True
+
+    def _adopt(
+        self,
+        key: str,
+        folder: int,
+        name: str,
+        found: Present,
+        source: Source,
+        same: Callable[[Present], bool] | None,
+    ) -> Stored | None:
+        if same is not None:
+            return self._stored(key, found, "", sent=0, adopted=True) if same(found) else None
+        if found.size != source.size:
+            return None
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            tree = TreeOfPieces(source.size)
+            buffer = bytearray(min(PIECE, source.size))
+            for offset in range(0, source.size, PIECE):
+                piece = memoryview(buffer)[: min(PIECE, source.size - offset)]
+                source.read_into(offset, piece)
+                if os.pread(descriptor, len(piece), offset) != piece:
+                    return None
+                tree.update_at(offset, piece)
+        finally:
+            os.close(descriptor)
+        if isinstance(source, Checked):
+            source.check()
+        return self._stored(key, found, tree.hexdigest(), sent=0, adopted=True)
+
+    def _stored(self, key: str, found: Present, tree: str, *, sent: int, adopted: bool) -> Stored:
+        return Stored(
+            key=key,
+            bucket=None,
+            version_id=None,
+            etag=found.etag,
+            size=found.size,
+            part_size=None,
+            crc64nvme=None,
+            md5=None,
+            sha256_tree=tree,
+            bytes_sent=sent,
+            adopted=adopted,
+        )
+
+    def _taken(self, key: str) -> KeyTaken:
+        return KeyTaken(
+            f"{key} in {self.where} is taken by other content, which is never overwritten: find out whose it is"
+        )
+
+    def _tidy(self, folder: int, name: str) -> int:
+        left = [entry for entry in os.listdir(folder) if is_temporary(entry) and entry.startswith(f".{name}.")]
+        left = [entry for entry in left if len(entry) == len(f".{name}.12345678{TEMPORARY_SUFFIX}")]
+        for entry in left:
+            with suppress(FileNotFoundError):
+                os.unlink(entry, dir_fd=folder)
+        return len(left)

@@ -1,0 +1,150 @@
+"""The S3 client, and what its errors mean in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from ecogvault.stores.errors import Archived, BucketMissing, Denied, NoCredentials, NotFound, StoreError, Unreachable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+
+# Source: Amazon S3 API reference, each operation's "Permissions".
+_ACTIONS = {
+    "HeadObject": "s3:GetObject and s3:ListBucket",
+    "GetObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectsV2": "s3:ListBucket",
+    "HeadBucket": "s3:ListBucket",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+}
+_BAD_CREDENTIALS = {
+    "InvalidAccessKeyId": "the access key id is unknown to the service",
+    "SignatureDoesNotMatch": "the secret access key does not belong to the access key id",
+    "ExpiredToken": "the session token has expired",
+    "InvalidToken": "the session token is not valid",
+}
+_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    SSOError,
+    ProfileNotFound,
+)
+
+
+def make_client(*, endpoint_url: str | None, region: str | None, connections: int, attempts: int) -> "S3Client":
+    """An S3 client with credentials from boto3's own chain. Makes no request. Raises NoCredentials."""
+    settings = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        # "standard" retries 5xx, 429, throttling, resets and timeouts, with exponential backoff and full jitter.
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
+        # This program gives each request its checksum itself.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # A server under its own address has no host name per bucket.
+        s3={"addressing_style": "path"} if endpoint_url else {},
+    )
+    try:
+        return boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=settings)
+    except ProfileNotFound as error:
+        raise NoCredentials(f"AWS_PROFILE names a profile that does not exist: {error}") from error
+    except ValueError as error:
+        raise StoreError(f"endpoint_url {endpoint_url} is not an address: {error}") from error
+
+
+def code_of(error: ClientError) -> str:
+    """The service's own word for what is wrong, or the HTTP status where it gave none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """The HTTP status."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def explained(bucket: str, key: str | None = None) -> Iterator[None]:
+    """Turn the client's errors within the block into StoreError, saying what to do."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain(error, bucket, key) from error
+
+
+def explain(error: BotoCoreError | ClientError, bucket: str, key: str | None = None) -> StoreError:
+    """What `error` means for `bucket` and `key`, and what to do."""
+    what = f"bucket {bucket}" if key is None else f"{key} in bucket {bucket}"
+    if isinstance(error, _NO_CREDENTIALS):
+        return NoCredentials(
+            f"no usable AWS credentials for bucket {bucket} ({type(error).__name__}): run 'aws configure', "
+            "or set AWS_PROFILE, then run again"
+        )
+    if isinstance(error, ClientError):
+        return _explain_answer(error, bucket, what)
+    if isinstance(error, HTTPClientError):
+        return Unreachable(
+            f"{what}: the service cannot be reached ({error}): check the network and endpoint_url, then run again"
+        )
+    return StoreError(f"{what}: the request could not be made: {error}")
+
+
+def _explain_answer(error: ClientError, bucket: str, what: str) -> StoreError:
+    code, status, operation = code_of(error), status_of(error), error.operation_name
+    if code in _BAD_CREDENTIALS:
+        return NoCredentials(
+            f"bucket {bucket}: the credentials are refused, {_BAD_CREDENTIALS[code]} ({code}): "
+            "renew them, then run again"
+        )
+    if code == "RequestTimeTooSkewed":
+        return Denied(
+            f"{what}: this machine's clock differs from the service's by more than 15 minutes ({code}): set the clock"
+        )
+    if code in _WRONG_REGION or status == 301:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = headers.get("x-amz-bucket-region", "another region")
+        return Denied(f"bucket {bucket} is in {region} ({code}): correct region in the configuration")
+    if code == "NoSuchBucket" or (operation == "HeadBucket" and status == 404):
+        return BucketMissing(f"bucket {bucket} does not exist: create it, or correct its name in the configuration")
+    if code == "InvalidObjectState":
+        return Archived(f"{what} is archived ({code}): request its restoration first, then run again")
+    if status == 403:
+        return Denied(
+            f"{what}: permission denied ({code}): these credentials need "
+            f"{_ACTIONS.get(operation, operation)} on this bucket"
+        )
+    if status == 404:
+        return NotFound(f"{what} does not exist ({code})")
+    if status == 429 or status >= 500:
+        return Unreachable(
+            f"{what}: the service fails or throttles ({status} {code}), also after retries: run again later"
+        )
+    message = error.response.get("Error", {}).get("Message", "")
+    return StoreError(f"{what}: {operation} was refused ({status} {code}): {message}")

@@ -1,0 +1,144 @@
+"""Resumable state of a unit's transfer to one destination, under a lock.
+
+Two files: `{code}/transfer/{destination}/{unit}.json` says how far each upload has come; the other, below the private
+folder, keeps what encrypts a file on its way until the receipt is written. Source: DESIGN, section 5.
+"""
+
+import base64
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from ecogvault.errors import Damaged
+from ecogvault.files import lock, sync_folder
+from ecogvault.records import read_record, write_record
+from ecogvault.stores.state import PartDone, UploadState
+
+__all__ = ["PartDone", "Secret", "TransferState", "UploadState", "transfer_state"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What one file is encrypted with on its way: the age header as sent, the file key (16 bytes) and the nonce."""
+
+    header: bytes
+    file_key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+
+
+class TransferState:
+    """The state of one unit at one destination. Made by `transfer_state`; safe to use from several threads."""
+
+    def __init__(self, path: Path, secrets_path: Path) -> None:
+        self._path = path
+        self._secrets_path = secrets_path
+        self._lock = RLock()
+        uploads = _read(
+            path, "uploads", f"{path} is damaged: remove it, then run again; unfinished uploads start afresh"
+        )
+        self._uploads = {key: UploadState(self._save, known, lock=self._lock) for key, known in uploads.items()}
+        self._secrets: dict[str, Any] = _read(
+            secrets_path,
+            "secrets",
+            f"{secrets_path} is damaged: remove it, then run again; unfinished encrypted uploads start afresh",
+        )
+
+    def upload(self, key: str) -> UploadState:
+        """The state of one object's upload. Nothing is written before it begins."""
+        with self._lock:
+            return self._uploads.setdefault(key, UploadState(self._save, lock=self._lock))
+
+    def secret(self, key: str, plaintext_sha256: str) -> Secret | None:
+        """What `key` was being encrypted with, only if its plaintext (SHA-256 in hex) is still the same.
+
+        For another plaintext the old secret is forgotten: a nonce is never used for two contents.
+        """
+        with self._lock:
+            known = self._secrets.get(key)
+            if known is None:
+                return None
+            if known["plaintext_sha256"] != plaintext_sha256:
+                del self._secrets[key]
+                self._save_secrets()
+                return None
+            return Secret(*(base64.b64decode(known[name]) for name in ("header", "file_key", "nonce")))
+
+    def keep_secret(self, key: str, secret: Secret, plaintext_sha256: str) -> None:
+        """Have `secret` on disk (0600) before this returns: to be called before the first byte is sent."""
+        with self._lock:
+            self._secrets[key] = {
+                "plaintext_sha256": plaintext_sha256,
+                "header": base64.b64encode(secret.header).decode(),
+                "file_key": base64.b64encode(secret.file_key).decode(),
+                "nonce": base64.b64encode(secret.nonce).decode(),
+            }
+            self._save_secrets()
+
+    def done(self) -> None:
+        """The receipt is written: remove the state and the secrets."""
+        with self._lock:
+            self._uploads.clear()
+            self._secrets.clear()
+            for path in (self._secrets_path, self._path):
+                if path.exists():
+                    path.unlink()
+                    sync_folder(path.parent)
+
+    def flush(self) -> None:
+        """Write what has not been written yet."""
+        with self._lock:
+            if self._path.exists() or any(state.upload_id is not None for state in self._uploads.values()):
+                self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            uploads = {key: record for key, state in self._uploads.items() if (record := state.record()) is not None}
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_record(self._path, {"schema": SCHEMA, "uploads": uploads})
+
+    def _save_secrets(self) -> None:
+        _make_private(self._secrets_path.parent)
+        write_record(self._secrets_path, {"schema": SCHEMA, "secrets": self._secrets}, mode=0o600)
+
+
+@contextmanager
+def transfer_state(path: Path, secrets_path: Path, *, what: str, wait: bool = True) -> Iterator[TransferState]:
+    """Open the state of a transfer under an exclusive lock on `{path}` with the suffix `.lock`.
+
+    `what` is how messages call the transfer, such as "the upload of df5c5206_3_vid to s3". With `wait=False` raises
+    Locked, naming the process that has it. Raises Damaged, saying what to do.
+    """
+    with lock(path.with_suffix(".lock"), what=what, wait=wait):
+        state = TransferState(path, secrets_path)
+        try:
+            yield state
+        finally:
+            state.flush()
+
+
+def _read(path: Path, name: str, damaged: str) -> dict[str, Any]:
+    try:
+        record = read_record(path)
+    except FileNotFoundError:
+        return {}
+    except Damaged as error:
+        raise Damaged(damaged) from error
+    if record.get("schema") != SCHEMA:
+        raise Damaged(f"{path} is of version {record.get('schema')}, this program reads version {SCHEMA}: update it")
+    return dict(record[name])
+
+
+def _make_private(folder: Path) -> None:
+    """Make `folder` and what is missing above it, readable by this user alone."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        os.makedirs(each, mode=0o700, exist_ok=True)
