@@ -13,9 +13,10 @@ from typing import Any
 
 from ecogvault.errors import EcogvaultError
 from ecogvault.private import Private
-from ecogvault.records import append_journal, read_journal, utc_now
+from ecogvault.records import append_journal, check_end, read_journal, utc_now
 
 FILE = "audit.jsonl"
+COLUMNS = ("when", "who", "host", "verb", "code", "reason")
 
 
 class AuditRefused(EcogvaultError):
@@ -38,9 +39,23 @@ def record(private: Private, verb: str, code: str | None = None, reason: str | N
         with private.lock("audit"):
             append_journal(log_path(private), {**line, "code": code, "reason": reason}, **private.modes)
     except PermissionError:
-        raise AuditRefused(
-            f"this needs a line in {log_path(private)}, which you may not write: ask the owner of {private.root}"
-        ) from None
+        raise _refusal(private) from None
+
+
+def refuse_unless_writable(private: Private) -> None:
+    """Raise what `record` would raise, before something is done that must be recorded afterwards."""
+    if not os.access(private.root, os.W_OK):
+        raise _refusal(private)
+    if log_path(private).exists():
+        if not os.access(log_path(private), os.W_OK):
+            raise _refusal(private)
+        check_end(log_path(private))
+
+
+def _refusal(private: Private) -> AuditRefused:
+    return AuditRefused(
+        f"this needs a line in {log_path(private)}, which you may not write: ask the owner of {private.root}"
+    )
 
 
 def check(private: Private) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import secrets
 import shlex
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,10 +218,10 @@ def _walk(root: Path, relative: str = "") -> Iterator[tuple[str, os.stat_result]
 def _check_one(private: Private, relative: str, status: os.stat_result, group: str | None) -> None:
     folder = stat.S_ISDIR(status.st_mode)
     mode = stat.S_IMODE(status.st_mode)
-    allowed = private.folder_mode if folder else (0o700 | private.file_mode)
+    allowed = private.folder_mode if folder else private.file_mode
     what = f"{private.root}" if relative == "." else f"{_nameable(relative)} in {private.root}"
     quoted = shlex.quote(str(private.root))
-    if mode & 0o777 & ~allowed:
+    if mode & 0o077 & ~allowed:
         advice = f"chmod -R {'go=' if private.gid is None else 'g=rX,o='} {quoted}"
         raise PrivateRefused(f"{what} is open to others (mode {mode:04o}, at most {allowed:04o} is right): {advice}")
     if private.gid is not None and mode & 0o070 and status.st_gid != private.gid:
@@ -241,8 +241,8 @@ def _nameable(relative: str) -> str:
 # --- git --------------------------------------------------------------------------------------------------------------
 
 
-def refuse_unless_ignored(path: Path) -> None:
-    """Raise PrivateRefused when `path`, an existing or future private folder, could be committed to a git repository.
+def refuse_unless_ignored(path: Path, probes: Sequence[str] = _GIT_PROBES) -> None:
+    """Raise PrivateRefused when files of a folder that exists or will exist could be committed to a git repository.
 
     Files that are tracked already count as not ignored, as `git check-ignore` has it.
     """
@@ -250,13 +250,13 @@ def refuse_unless_ignored(path: Path) -> None:
     if not any((folder / ".git").exists() for folder in (place, *place.parents)):
         return
     start = next(folder for folder in (place, *place.parents) if folder.is_dir())
-    probes = [os.fsencode(place / probe) for probe in _GIT_PROBES]
+    files = [os.fsencode(place / probe) for probe in probes]
     # Inside a git hook GIT_DIR and its like point at another repository than the one around the private folder.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         answer = subprocess.run(
             ["git", "-C", os.fspath(start), "check-ignore", "-z", "--stdin"],
-            input=b"\0".join(probes),
+            input=b"\0".join(files),
             capture_output=True,
             check=False,
             env=environment,
@@ -271,7 +271,7 @@ def refuse_unless_ignored(path: Path) -> None:
             f"git cannot say whether {path} is ignored: see what `git check-ignore -v {path}` says, "
             "or set `private` to a folder outside the work tree"
         )
-    if len(answer.stdout.split(b"\0")) - 1 != len(probes):
+    if len(answer.stdout.split(b"\0")) - 1 != len(files):
         raise PrivateRefused(
             f"{path} lies in a git work tree and is not ignored: add a line `{path.name}/` to the .gitignore beside it"
             " (and `git rm --cached` what is tracked already)"

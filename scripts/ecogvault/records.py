@@ -201,6 +201,11 @@ def append_journal(path: Path, event: Mapping[str, Any], *, mode: int = 0o640, g
     append_line(path, canonical(chained) + b"\n", mode=mode, group=group)
 
 
+def check_end(path: Path) -> None:
+    """Raise Damaged unless the last line of an existing journal is one that append_journal would go on from."""
+    _last_line(path)
+
+
 def _last_line(path: Path) -> tuple[dict[str, Any] | None, int, int]:
     """The last whole line of a journal (None when there is none), the offset behind it, and the file's size."""
     with open(path, "rb") as stream:

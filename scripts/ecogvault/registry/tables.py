@@ -54,8 +54,8 @@ class Subject:
 class RawPart:
     """One raw folder of a subject; `part` counts from 1.
 
-    `path` is absolute. `match` is `*`, `@surname`, `auto` or a glob pattern; `exclude` holds private ids of items. Neither
-    path nor pattern is shown by repr: they may hold a name.
+    `path` is absolute. `match` is `*`, `@surname`, `auto` or a glob pattern; `exclude` holds private ids of items.
+    Neither path nor pattern is shown by repr: they may hold a name.
     """
 
     code: str
