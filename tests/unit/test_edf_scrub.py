@@ -1,0 +1,214 @@
+"""Whole recordings scrubbed: equal samples, proven bytes, bounded memory, an untouched source."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pyedflib
+import pytest
+from edf_builder import header, recording
+from test_edf_header import packaged
+
+from ecogvault.edf import BadRecording, NotProven, SourceChanged, WouldOverwrite, identification, scrub, scrub_file
+from ecogvault.edf.scrub import CHUNK
+
+CODE = "df5c5206"
+PACKAGED = [
+    "data/test_generator.edf",
+    "tests/data/test_generator.edf",
+    "tests/data/test_generator.bdf",
+    "tests/data/test_generator_datarec_generator_0_5.bdf",
+    "tests/data/test_legacy.edf",
+    "tests/data/test_subsecond.edf",
+]
+
+
+def trace(path: Path) -> tuple[object, ...]:
+    status = path.stat()
+    return path.read_bytes(), status.st_mode, status.st_mtime_ns, status.st_uid, status.st_gid
+
+
+def pyedflib_content(path: Path) -> tuple[object, ...]:
+    with pyedflib.EdfReader(str(path)) as reader:
+        samples = [reader.readSignal(i, digital=True).tobytes() for i in range(reader.signals_in_file)]
+        notes = [list(part) for part in reader.readAnnotations()]
+        return samples, notes, reader.getStartdatetime(), reader.getSignalHeaders(), reader.file_duration
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_recordings_open_with_equal_samples_and_annotations(tmp_path: Path, name: str):
+    source, target = tmp_path / "Haagse.edf", tmp_path / f"{CODE}_1.edf"
+    source.write_bytes(packaged(name).read_bytes())
+    before = trace(source)
+    result = scrub_file(source, target, CODE, mode=0o640)
+    assert trace(source) == before
+    written = target.read_bytes()
+    size = 256 * (int(written[252:256]) + 1)
+    assert written[size:] == source.read_bytes()[size:]
+    assert result.size == len(written)
+    assert result.sha256 == hashlib.sha256(written).hexdigest()
+    assert result.tail_sha256 == hashlib.sha256(written[size:]).hexdigest()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert identification(target).patient_field == f"{CODE} X X X"
+    assert repr(pyedflib_content(target)) == repr(pyedflib_content(source))
+
+
+@pytest.mark.parametrize(
+    ("file_type", "suffix"), [(pyedflib.FILETYPE_EDFPLUS, "edf"), (pyedflib.FILETYPE_BDFPLUS, "bdf")]
+)
+def test_recordings_that_pyedflib_wrote_open_with_equal_samples(tmp_path: Path, file_type: int, suffix: str):
+    source, target = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    rng = np.random.default_rng(7)
+    with pyedflib.EdfWriter(str(source), 2, file_type) as writer:
+        writer.setPatientName("Haagse_Harriet")
+        writer.setPatientCode("0234567")
+        writer.setTechnician("Somebody_Else")
+        writer.setSignalHeaders(pyedflib.highlevel.make_signal_headers(["LA1", "LA2"], sample_frequency=64))
+        writer.writeSamples([rng.uniform(-190, 190, 64 * 5) for _ in range(2)])
+        writer.writeAnnotation(1.5, 2, "stimulus")
+    scrub_file(source, target, CODE)
+    assert repr(pyedflib_content(target)) == repr(pyedflib_content(source))
+    assert b"Haagse" not in target.read_bytes()
+    assert b"Somebody" not in target.read_bytes()
+
+
+@pytest.mark.parametrize("seconds", [1, 300])
+def test_recordings_that_edfio_wrote_open_with_equal_samples(tmp_path: Path, seconds: int):
+    source, target = tmp_path / "a.edf", tmp_path / "b.edf"
+    rng = np.random.default_rng(11)
+    edfio.Edf(
+        [edfio.EdfSignal(rng.normal(size=5000 * seconds), 5000, label=f"LA{i}") for i in range(2)],
+        patient=edfio.Patient(code="0234567", name="Haagse_Harriet", birthdate=date(1951, 5, 2)),
+        recording=edfio.Recording(startdate=date(2021, 7, 3), hospital_administration_code="EMG561"),
+        annotations=[edfio.EdfAnnotation(0.25, None, "seizure")],
+    ).write(source)
+    assert seconds == 1 or source.stat().st_size > 2 * CHUNK
+    scrub_file(source, target, CODE)
+    before, after = edfio.read_edf(source), edfio.read_edf(target)
+    for one, other in zip(before.signals, after.signals, strict=True):
+        np.testing.assert_array_equal(one.digital, other.digital)
+    assert before.annotations == after.annotations
+    assert (after.patient.code, after.patient.name, after.recording.startdate) == (CODE, "X", date(2021, 7, 3))
+
+
+@pytest.mark.parametrize("data", [recording()[:-1], recording()[:700], b"", b"not a recording" * 100])
+def test_a_bad_recording_leaves_nothing_behind(tmp_path: Path, data: bytes):
+    source = tmp_path / "Haagse.edf"
+    source.write_bytes(data)
+    with pytest.raises(BadRecording) as error:
+        scrub_file(source, tmp_path / "out.edf", CODE, where="i0000abcd")
+    assert str(error.value).startswith("i0000abcd: ")
+    assert "Haagse" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    real = os.preadv
+
+    def touching(fd: int, buffers: list[memoryview], offset: int) -> int:
+        os.utime(source, ns=(1, 1))
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", touching)
+    with pytest.raises(SourceChanged, match="i0000abcd"):
+        scrub_file(source, tmp_path / "out.edf", CODE, where="i0000abcd")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_source_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    real = os.posix_fadvise
+
+    def growing(*arguments: int) -> None:
+        if source.stat().st_size == len(recording()):
+            with source.open("ab") as stream:
+                stream.write(b"more")
+        real(*arguments)
+
+    monkeypatch.setattr(os, "posix_fadvise", growing)
+    with pytest.raises(SourceChanged):
+        scrub_file(source, tmp_path / "out.edf", CODE)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("position", [0, 200, 768, 1400])
+def test_a_byte_that_flips_on_its_way_to_the_disk_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int
+):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    real = os.fsync
+    flipped = []
+
+    def flipping(fd: int) -> None:
+        if not flipped:
+            flipped.append(os.pwrite(fd, bytes([os.pread(fd, 1, position)[0] ^ 1]), position))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flipping)
+    with pytest.raises(NotProven, match="i0000abcd"):
+        scrub_file(source, tmp_path / "out.edf", CODE, where="i0000abcd")
+    assert flipped
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_source_is_never_its_own_target(tmp_path: Path):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    os.link(source, tmp_path / "b.edf")
+    for target in (source, tmp_path / "b.edf"):
+        with pytest.raises(WouldOverwrite):
+            scrub_file(source, target, CODE)
+    assert source.read_bytes() == recording()
+
+
+def test_a_source_that_nobody_may_write_is_scrubbed_as_it_is(tmp_path: Path):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    source.chmod(0o400)
+    assert scrub_file(source, tmp_path / "b.edf", CODE).size == len(recording())
+    assert source.stat().st_mode & 0o777 == 0o400
+
+
+def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, data[:100], offset))
+    with (tmp_path / "b.edf").open("w+b") as stream:
+        scrub(source, stream, CODE)
+    assert (tmp_path / "b.edf").read_bytes()[768:] == recording()[768:]
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from ecogvault.edf import scrub_file
+result = scrub_file(Path(sys.argv[1]), Path(sys.argv[2]), "df5c5206")
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(result.size, peak.split()[1])
+"""
+
+
+def test_a_recording_of_one_gibibyte_is_scrubbed_in_under_48_mebibytes(tmp_path: Path):
+    records = (1 << 30) // 260
+    source, target = tmp_path / "a.edf", tmp_path / "b.edf"
+    source.write_bytes(header(records=records))
+    os.truncate(source, 768 + records * 260)
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    command = [sys.executable, "-c", PEAK, str(source), str(target)]
+    try:
+        done = subprocess.run(command, env={"PYTHONPATH": scripts}, capture_output=True, text=True, check=True)
+        size, peak_kib = (int(word) for word in done.stdout.split())
+        assert size == source.stat().st_size == target.stat().st_size
+        assert peak_kib < 48 * 1024
+    finally:
+        target.unlink(missing_ok=True)
