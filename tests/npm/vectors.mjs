@@ -1,0 +1,8 @@
+// Writes every age test vector of the npm package cctv-age into the folder given as argument.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as vectors from "cctv-age";
+
+const folder = process.argv[2];
+mkdirSync(folder, { recursive: true });
+for (const [name, bytes] of Object.entries(vectors)) writeFileSync(join(folder, name), bytes);
