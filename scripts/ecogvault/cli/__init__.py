@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ending:  # argparse has said what it had to say
         return ending.code if isinstance(ending.code, int) else 2
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # behind the ^C that the terminal shows
         return _say("interrupted", _INTERRUPTED)
     except BrokenPipeError:
         # Nobody reads any more, as in `ecogvault subjects | head`; the interpreter must not try once again at its end.

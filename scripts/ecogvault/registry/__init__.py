@@ -21,6 +21,7 @@ from ecogvault.registry.tables import (
     parts,
     persons,
     set_status,
+    subject,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "persons",
     "register",
     "set_status",
+    "subject",
 ]

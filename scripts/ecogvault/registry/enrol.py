@@ -130,10 +130,14 @@ def _new_code(private: Private, subjects: Sequence[Subject], person: Person) -> 
     people = [person, *(subject.person for subject in subjects)]
     spelt = {letters(name) for one in people for name in (one.surname, one.given, *one.other_names)}
     while True:
-        code = secrets.choice("abcdef") + secrets.token_hex(4)[:7]
+        code = _draw()
         names = (name for name in spelt if len(name) >= _SHORTEST_NAME_IN_A_CODE)
         if code not in used and not any(name in code for name in names):
             return code
+
+
+def _draw() -> str:
+    return secrets.choice("abcdef") + secrets.token_hex(4)[:7]
 
 
 # --- raw folders ------------------------------------------------------------------------------------------------------

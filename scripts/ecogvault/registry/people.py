@@ -94,7 +94,7 @@ def _birth_date(value: str | date) -> str:
             raise ValueError
         born = date.fromisoformat(text)
     except ValueError:
-        raise BadPerson("birth_date must be year-month-day with digits alone, such as 1987-04-09") from None
+        raise BadPerson("birth_date must be year-month-day with digits alone, such as 2001-12-31") from None
     if born > datetime.now(UTC).date() + timedelta(days=1):
         raise BadPerson("birth_date lies in the future: year-month-day is the order")
     return text

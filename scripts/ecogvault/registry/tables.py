@@ -103,6 +103,11 @@ def find(subjects: Sequence[Subject], code: str) -> Subject:
     raise RegistryRefused("a code is a letter a to f and seven digits 0 to f: `ecogvault subjects` lists them")
 
 
+def subject(private: Private, code: str) -> Subject:
+    """The subject `code`. Raises RegistryRefused when there is none."""
+    return find(load(private), code)
+
+
 def persons(private: Private) -> list[Person]:
     """Every registered person of whom a name is still known, whatever their status."""
     return [subject.person for subject in load(private) if subject.person.surname]
