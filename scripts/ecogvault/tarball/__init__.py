@@ -1,0 +1,43 @@
+"""Sealed tarballs: a unit as one tar, in zstd frames with an index, in one age file.
+
+Writing: seal. Reading: read_index, open_sealed_tarball (by range), open_stream (from beginning to end).
+"""
+
+from ecogvault.tarball.index import Index, IndexedFrame, IndexedMember, NoIndex, parse_index, read_index_file
+from ecogvault.tarball.open import (
+    NoSuchMember,
+    Opened,
+    TarballDamaged,
+    WrongUnit,
+    chosen_members,
+    open_sealed_tarball,
+    read_index,
+)
+from ecogvault.tarball.seal import HOW_TO_OPEN, Digests, seal
+from ecogvault.tarball.stream import NotOurs, open_stream
+from ecogvault.tarball.target import OtherContent, UnsafePath
+from ecogvault.tarball.untar import NotATar
+
+__all__ = [
+    "HOW_TO_OPEN",
+    "Digests",
+    "Index",
+    "IndexedFrame",
+    "IndexedMember",
+    "NoIndex",
+    "NoSuchMember",
+    "NotATar",
+    "NotOurs",
+    "Opened",
+    "OtherContent",
+    "TarballDamaged",
+    "UnsafePath",
+    "WrongUnit",
+    "chosen_members",
+    "open_sealed_tarball",
+    "open_stream",
+    "parse_index",
+    "read_index",
+    "read_index_file",
+    "seal",
+]
