@@ -1,0 +1,42 @@
+"""Names that must not leave: the spellings of a person's identifiers, the scanner that looks for them, the verdict.
+
+`Names.in_text` and `Names.in_bytes` hold the one rule about what counts as a name (DESIGN, section 6, "The gate"); the
+gate (`scan_unit`) and anything that looks for leaks use both.
+"""
+
+from ecogvault.phi.own_words import HEADER_WORDS, OWN_WORDS
+from ecogvault.phi.scan import Changed, FileScan, scan_file, scan_unit
+from ecogvault.phi.scanner import ByteScanner, Hit, Names, Region
+from ecogvault.phi.verdict import (
+    Finding,
+    Refused,
+    Verdict,
+    decide,
+    identifiers_hash,
+    permits,
+    read_verdict,
+    require_current,
+    write_verdict,
+)
+
+__all__ = [
+    "HEADER_WORDS",
+    "OWN_WORDS",
+    "ByteScanner",
+    "Changed",
+    "FileScan",
+    "Finding",
+    "Hit",
+    "Names",
+    "Refused",
+    "Region",
+    "Verdict",
+    "decide",
+    "identifiers_hash",
+    "permits",
+    "read_verdict",
+    "require_current",
+    "scan_file",
+    "scan_unit",
+    "write_verdict",
+]

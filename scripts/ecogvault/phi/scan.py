@@ -1,0 +1,169 @@
+"""Scanning a unit: paths and keys, headers, and the bytes of what leaves plain, in one pass together with hashing."""
+
+import hashlib
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ecogvault.errors import EcogvaultError
+from ecogvault.naming import Unit
+from ecogvault.person import Person
+from ecogvault.phi.own_words import HEADER_WORDS, OWN_WORDS
+from ecogvault.phi.patterns import Region
+from ecogvault.phi.regions import FIXED_BYTES, Span, regions_of
+from ecogvault.phi.scanner import ByteScanner, Hit, Names
+from ecogvault.phi.verdict import KEPT, Finding, Verdict, verdict_of
+
+_BUFFER = 1024 * 1024
+
+
+class Changed(EcogvaultError):
+    """A file is not what its manifest says, or changed while it was read."""
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """What is in one file: the first findings of each place, how many there are, and its SHA-256 if it was read."""
+
+    findings: tuple[Finding, ...]
+    count: int
+    sha256: str | None
+
+
+def scan_file(
+    path: Path,
+    *,
+    label: str,
+    coded: str,
+    everyone: Names,
+    person: Names | None,
+    progress: Callable[[int], None] | None = None,
+) -> FileScan:
+    """Look for names in one file.
+
+    A recording's whole header is looked at for `everyone`; all other bytes, for `person`, and not at all if that is
+    None (then only the header is read). `coded` is the coded path, which decides what the bytes are; `label` is what
+    findings call it. `progress` is given the bytes done after each buffer. Memory: two buffers of 1 MiB.
+    Raises Changed if the file becomes shorter meanwhile, and OSError as it comes.
+    """
+    with open(path, "rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        spans = regions_of(coded, os.pread(stream.fileno(), FIXED_BYTES, 0), size)
+        wanted = [span for span in spans if span.place == "header" or person is not None]
+        digest = hashlib.sha256()
+        tally = _Tally(label)
+        buffer = memoryview(bytearray(_BUFFER))
+        with ThreadPoolExecutor(1) as pool:
+            for span in wanted:
+                names = everyone if span.place == "header" or person is None else person
+                tally.place = span.place
+                with _scanner(names, span) as scanner:
+                    at = span.start
+                    while at < span.end:
+                        length = os.preadv(stream.fileno(), [buffer[: min(_BUFFER, span.end - at)]], at)
+                        if not length:
+                            raise Changed(f"{label} became shorter while it was scanned: see who writes to it")
+                        # Hashing and matching release the interpreter lock: each has a core.
+                        hashed = pool.submit(digest.update, buffer[:length])
+                        tally.add(scanner.feed(buffer[:length]))
+                        hashed.result()
+                        at += length
+                        if progress is not None:
+                            progress(length)
+                    tally.add(scanner.finish())
+    whole = person is not None
+    return FileScan(tuple(tally.findings), tally.count, digest.hexdigest() if whole else None)
+
+
+def _scanner(names: Names, span: Span) -> ByteScanner:
+    own_words = HEADER_WORDS if span.place == "header" else OWN_WORDS | HEADER_WORDS
+    return ByteScanner(names, span.region, own_words=own_words, origin=span.start)
+
+
+class _Tally:
+    """Keeps the first findings of each place and counts all, so that a bad file does not fill the memory."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.place = "contents"
+        self.findings: list[Finding] = []
+        self.count = 0
+        self._kept: dict[str, int] = {}
+
+    def add(self, hits: Sequence[Hit]) -> None:
+        for hit in hits:
+            self.count += 1
+            if self._kept.get(self.place, 0) < KEPT:
+                self._kept[self.place] = self._kept.get(self.place, 0) + 1
+                self.findings.append(Finding(self.label, self.place, hit.offset, hit.kind, hit.encoding))
+
+
+def scan_unit(
+    *,
+    unit: Unit,
+    files: Sequence[tuple[str, Path]],
+    keys: Sequence[str],
+    person: Person,
+    everyone: Sequence[Person],
+    contents: bool,
+    manifest_sha256: str,
+    identifiers: str,
+    own_words: Collection[str] = OWN_WORDS,
+    expected: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Verdict:
+    """The verdict on a unit: DESIGN, section 6, "The gate". Always a verdict, whatever is found.
+
+    `files` are (coded path, where it is), `keys` the object keys at all destinations. Paths, keys and headers are
+    looked at for everyone registered (other people's birth dates excepted: one may be the day of this recording);
+    with `contents`, all bytes of every file for this person. `expected` gives SHA-256 in hex by coded path, compared
+    in the same pass for files that are read whole. A path or key with a name in it is called by its place in the list.
+    Raises Changed if a file is not what `expected` says, and OSError as it comes.
+    """
+    others = [replace(other, birth_date="") for other in everyone if other != person]
+    registered = Names.of([person, *others])
+    own = Names.of([person]) if contents else None
+    findings: list[Finding] = []
+    count = 0
+    labels = [coded for coded, _ in files]
+    for place, texts in (("path", labels.copy()), ("key", list(keys))):
+        for number, hit in _in_lines(registered, texts, own_words):
+            label = f"{place} number {number + 1}"
+            findings.append(Finding(label, place, hit.offset, hit.kind, hit.encoding))
+            count += 1
+            if place == "path":
+                labels[number] = label
+    for (coded, path), label in zip(files, labels, strict=True):
+        scan = scan_file(path, label=label, coded=coded, everyone=registered, person=own, progress=progress)
+        findings += scan.findings
+        count += scan.count
+        if expected is not None and scan.sha256 is not None and scan.sha256 != expected[coded]:
+            raise Changed(f"{label} is not what its manifest says: see what changed it, then de-identify it again")
+    return verdict_of(
+        unit,
+        manifest_sha256=manifest_sha256,
+        identifiers=identifiers,
+        contents=contents,
+        findings=findings,
+        count=count,
+    )
+
+
+def _in_lines(names: Names, texts: Sequence[str], own_words: Collection[str]) -> list[tuple[int, Hit]]:
+    """Matches in many short texts at once: (index of the text, hit with an offset in characters).
+
+    A line break delimits words and is in no spelling, so that the texts do not touch each other.
+    """
+    lines = [text.encode("utf-8", "surrogateescape").replace(b"\n", b"\0") for text in texts]
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    found = []
+    for hit in names.in_bytes(b"\n".join(lines), region=Region.TEXT, own_words=own_words):
+        number = bisect_right(starts, hit.offset) - 1
+        before = lines[number][: hit.offset - starts[number]]
+        found.append((number, replace(hit, offset=len(before.decode("utf-8", "surrogateescape")))))
+    return found

@@ -1,0 +1,159 @@
+"""The verdict on a unit: what was found, what follows from it, and who may act on it.
+
+A verdict is a record (see records) with `"schema": "ecogvault-verdict 1"`. It names findings by coded path, place,
+offset and kind, never by their text.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ecogvault.errors import Damaged, EcogvaultError
+from ecogvault.naming import Unit
+from ecogvault.person import Person
+from ecogvault.records import canonical, read_record, write_record
+
+SCHEMA = "ecogvault-verdict 1"
+KEPT = 100
+"""So many findings are written down; all of them are counted."""
+
+Outcome = Literal["block", "review", "clean"]
+_BLOCKING = ("path", "key", "header")
+
+
+class Refused(EcogvaultError):
+    """The gate is closed: a name would leave, or nobody has looked."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One place where a name is. `path` is relative to `results/{code}/`, or says which of the paths or keys it is.
+
+    `place` is path, key, header or contents; `offset` counts characters in a path or key and bytes in a file.
+    """
+
+    path: str
+    place: str
+    offset: int
+    kind: str
+    encoding: str
+
+    def __str__(self) -> str:
+        """What a message says of it."""
+        return f"{self.path}, {self.place}, offset {self.offset} ({self.kind}, {self.encoding})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the scan of a unit found. `identifiers` is the keyed hash of what was looked for (identifiers_hash)."""
+
+    unit: Unit
+    manifest_sha256: str
+    identifiers: str
+    contents: bool
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    count: int
+
+
+def identifiers_hash(key: bytes, person: Person) -> str:
+    """24 hex digits that change when one of this person's identifiers does, so that the unit is scanned again.
+
+    HMAC-SHA-256 under the private 32-byte key, so that it may stand in a rule's parameters and in a verdict. The
+    identifiers of other people are left out on purpose: registering a patient must not scan everybody else's units
+    again. Raises ValueError for a key of another length.
+    """
+    if len(key) != 32:
+        raise ValueError("the key of identifiers' hashes has 32 bytes")
+    names = [person.surname, person.given, sorted(person.other_names), person.mrn, person.birth_date]
+    return hmac.new(key, b"ecogvault identifiers\n" + canonical(names), hashlib.sha256).hexdigest()[:24]
+
+
+def decide(findings: Iterable[Finding]) -> Outcome:
+    """`block` for a name in a path, key or header, `review` for one in contents only, else `clean`."""
+    places = {finding.place for finding in findings}
+    if places & set(_BLOCKING):
+        return "block"
+    return "review" if places else "clean"
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """What blocks first, then by path and offset: the order in which findings are kept and shown."""
+    return sorted(findings, key=lambda finding: (finding.place not in _BLOCKING, finding))
+
+
+def require_current(verdict: Verdict, *, manifest_sha256: str, identifiers: str) -> None:
+    """Raise Refused if the verdict is about another content or other identifiers than today's."""
+    if verdict.manifest_sha256 != manifest_sha256:
+        raise Refused(f"{verdict.unit}: the verdict is about another content than the manifest's: scan the unit again")
+    if verdict.identifiers != identifiers:
+        raise Refused(f"{verdict.unit}: the person's identifiers have changed since the scan: scan the unit again")
+
+
+def permits(verdict: Verdict, *, leaves_plain_outside: bool) -> None:
+    """Raise Refused unless the unit may be copied.
+
+    `block` is refused everywhere; `review`, and a verdict made without looking at contents, where the unit leaves the
+    building unencrypted.
+    """
+    if verdict.outcome == "block":
+        raise Refused(
+            f"{verdict.unit}: refused everywhere, a registered name is in {_shown(verdict)}: "
+            "remove it and de-identify the unit again"
+        )
+    if not leaves_plain_outside:
+        return
+    if not verdict.contents:
+        raise Refused(f"{verdict.unit}: its contents were never scanned, and it would leave plain: scan it again")
+    if verdict.outcome == "review":
+        raise Refused(
+            f"{verdict.unit}: would leave plain, and the person's name is in {_shown(verdict)}: "
+            "encrypt this kind at the destination, or remove the name"
+        )
+
+
+def _shown(verdict: Verdict) -> str:
+    first = str(verdict.findings[0]) if verdict.findings else "a place that the verdict does not list"
+    return first if verdict.count <= 1 else f"{first} and {verdict.count - 1} more"
+
+
+def write_verdict(path: Path, verdict: Verdict) -> None:
+    """Write a verdict, whole or not at all."""
+    record = {
+        "schema": SCHEMA,
+        "unit": str(verdict.unit),
+        "manifest_sha256": verdict.manifest_sha256,
+        "identifiers": verdict.identifiers,
+        "contents": verdict.contents,
+        "outcome": verdict.outcome,
+        "count": verdict.count,
+        "findings": [asdict(finding) for finding in verdict.findings],
+    }
+    write_record(path, record)
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read a verdict. Raises Damaged (also for a record of another kind), and OSError as it comes."""
+    record = read_record(path)
+    if record.get("schema") != SCHEMA:
+        raise Damaged(f"{path} is not a verdict of this version: remove it and scan the unit again")
+    return Verdict(
+        Unit.parse(record["unit"]),
+        record["manifest_sha256"],
+        record["identifiers"],
+        record["contents"],
+        record["outcome"],
+        tuple(Finding(**finding) for finding in record["findings"]),
+        record["count"],
+    )
+
+
+def verdict_of(
+    unit: Unit, *, manifest_sha256: str, identifiers: str, contents: bool, findings: Sequence[Finding], count: int
+) -> Verdict:
+    """The verdict that follows from `findings`, of which there were `count`."""
+    kept = tuple(ordered(findings)[:KEPT])
+    return Verdict(unit, manifest_sha256, identifiers, contents, decide(findings), kept, count)

@@ -1,0 +1,92 @@
+"""Whether a match counts, given the text on both sides of it: whole words, our own words, opaque tokens. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from itertools import pairwise
+
+from ecogvault.phi.variants import LONG
+
+CONTEXT = 256
+"""Bytes on each side of a match that are looked at: as long as the longest token of ours, a digest of 128 digits."""
+
+_HASH_LENGTHS = frozenset({8, 12, 24, 32, 40, 56, 64, 96, 128})
+_OPAQUE_LENGTH = 20
+_OPAQUE_CHANGES = 6
+
+
+def counts(before: str, text: str, after: str, *, own_words: Collection[str]) -> bool:
+    """Whether `text` (a spelling, lower case) counts between `before` and `after`.
+
+    A short spelling counts as a whole word (letters against non-letters, digits against non-digits; underscores and
+    digits delimit letters) outside hexadecimal and base64 tokens. No spelling counts that lies within one of our own
+    words.
+    """
+    if len(text) < LONG and not (_ends(before, text[0]) and _begins(after, text[-1])):
+        return False
+    if len(text) < LONG and _opaque(_tail(before, r"[0-9A-Za-z]*"), text, _head(after, r"[0-9A-Za-z]*")):
+        return False
+    if text.isalpha():
+        word = _tail(before, r"[^\W\d_]*") + text + _head(after, r"[^\W\d_]*")
+        return word.lower() not in own_words
+    return True
+
+
+def _same_class(letter: str, other: str) -> bool:
+    if other.isalpha() or unicodedata.combining(other):
+        return letter.isalpha()
+    return other.isdigit() and letter.isdigit()
+
+
+def _ends(before: str, first: str) -> bool:
+    """Whether a word that begins with `first` may begin after `before`."""
+    if not before:
+        return True
+    encoded = re.search(r"%([0-7][0-9a-fA-F])\Z", before)
+    if encoded:
+        return not _same_class(first, chr(int(encoded[1], 16)))
+    return not _same_class(first, before[-1])
+
+
+def _begins(after: str, last: str) -> bool:
+    return not after or not _same_class(last, after[0])
+
+
+def _tail(text: str, pattern: str) -> str:
+    match = re.match(pattern, text[::-1])
+    return match[0][::-1] if match else ""
+
+
+def _head(text: str, pattern: str) -> str:
+    match = re.match(pattern, text)
+    return match[0] if match else ""
+
+
+def _opaque(before: str, text: str, after: str) -> bool:
+    """Whether the run of letters and digits around a short spelling is a code, a digest, or base64 of something."""
+    token = before + text + after
+    if len(token) in _HASH_LENGTHS and re.fullmatch(r"[0-9a-fA-F]+", token):
+        return True
+    changes = sum(a.isdigit() != b.isdigit() for a, b in pairwise(token))
+    return len(token) >= _OPAQUE_LENGTH and changes >= _OPAQUE_CHANGES
+
+
+def surroundings(before: bytes, after: bytes, *, encoding: str) -> tuple[str, str]:
+    """The bytes on both sides of a match as text, in the encoding of the match. Never fails."""
+    if encoding.startswith("utf-16"):
+        codec = encoding[:9]
+        return (
+            before[len(before) % 2 :].decode(codec, "replace"),
+            after[: len(after) // 2 * 2].decode(codec, "replace"),
+        )
+    return _eight_bit(before), _eight_bit(after)
+
+
+def _eight_bit(data: bytes) -> str:
+    """UTF-8 where it is, else CP1252, byte by byte; bytes that are neither become NUL."""
+    text = data.decode("utf-8", "surrogateescape")
+    return re.sub(
+        "[\udc80-\udcff]",
+        lambda match: bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace").replace("\ufffd", "\0"),
+        text,
+    )
