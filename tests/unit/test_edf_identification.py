@@ -75,6 +75,14 @@ def test_a_short_surname_does_not_count_inside_other_words(field: str):
     assert not names_person(field, NG)
 
 
+@pytest.mark.parametrize(
+    ("name", "field"), [("Bo", "Testermannsson_Bo"), ("Jo-An", "Jo An Testermannsson"), ("Bo", "Bo Q Testermannsson")]
+)
+def test_given_names_of_two_letters_agree_as_whole_words(name: str, field: str):
+    assert names_person(field, Person("Testermannsson", name))
+    assert not names_person("Testermannsson_Bu", Person("Testermannsson", name))
+
+
 def test_a_former_surname_counts_only_with_the_given_name():
     person = Person("Newnamesson", "Quentina", ("Oldnamesson",))
     assert names_person("Oldnamesson, Quentina", person)

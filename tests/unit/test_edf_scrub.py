@@ -96,6 +96,30 @@ def test_recordings_that_edfio_wrote_open_with_equal_samples(tmp_path: Path, sec
     assert (after.patient.code, after.patient.name, after.recording.startdate) == (CODE, "X", date(2021, 7, 3))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"records": -1},
+        {"header_bytes": 512},
+        {"patient": b"\0" * 80, "recording": b"\0"},
+        {"patient": "Müller".encode("latin-1"), "recording": "Žák".encode()},
+        {"patient": "", "recording": ""},
+        {"recording": "Startdate 02-mar-2002 nurse"},
+        {"startdate": "00.00.00", "starttime": "99:99:99"},
+        {"startdate": "2/3/2002", "starttime": "17:05:11"},
+        {"reserved": "EDF+D"},
+        {"reserved": ""},
+        {"version": b"\xffBIOSEMI", "width": 3, "reserved": "24BIT"},
+    ],
+)
+def test_what_real_files_have_is_scrubbed_and_all_behind_the_header_stays(tmp_path: Path, change: dict[str, object]):
+    source, target = tmp_path / "a.edf", tmp_path / "b.edf"
+    source.write_bytes(recording(**change))
+    scrub_file(source, target, CODE)
+    assert target.read_bytes()[168:] == source.read_bytes()[168:]
+    assert identification(target).patient_field == f"{CODE} X X X"
+
+
 @pytest.mark.parametrize("data", [recording()[:-1], recording()[:700], b"", b"not a recording" * 100])
 def test_a_bad_recording_leaves_nothing_behind(tmp_path: Path, data: bytes):
     source = tmp_path / "Haagse.edf"

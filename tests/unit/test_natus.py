@@ -136,6 +136,8 @@ def session(tmp_path: Path):
 def test_the_eeg_file_speaks_first_then_the_first_segment_of_the_data(session):
     folder = session(
         A_001__erd=natus(1_600_009_000),
+        A_1000__erd=natus(1_600_099_000),
+        A_999__erd=natus(1_600_098_000),
         A__stc=natus(1_600_000_003),
         A__ERD=natus(1_600_000_002),
         A__eeg=natus(1_600_000_001),
@@ -143,7 +145,14 @@ def test_the_eeg_file_speaks_first_then_the_first_segment_of_the_data(session):
         A__vtc=natus(1_500_000_000),
         A__epo=natus(1_500_000_000),
     )
-    assert [path.name for path in header_files(folder)] == ["A.eeg", "A.ERD", "A_001.erd", "A.stc"]
+    assert [path.name for path in header_files(folder)] == [
+        "A.eeg",
+        "A.ERD",
+        "A_001.erd",
+        "A_999.erd",
+        "A_1000.erd",
+        "A.stc",
+    ]
     assert creation_time(folder) == datetime.fromtimestamp(1_600_000_001, UTC)
     (folder / "A.eeg").unlink()
     assert creation_time(folder) == datetime.fromtimestamp(1_600_000_002, UTC)

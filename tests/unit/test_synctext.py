@@ -190,6 +190,17 @@ def test_a_long_file_is_recognised_by_its_beginning(tmp_path: Path):
     assert sniff(path) == "snc"
 
 
+def test_the_line_that_the_sample_cuts_is_not_judged():
+    data = "\n".join([*VTC_HEADER, *vtc_rows()[:1], vtc_rows()[1][:20]]).encode()
+    assert kind_of(data, cut=True) == "vtc"
+    assert kind_of(data) is None
+
+
+def test_a_text_with_decomposed_letters_is_coded_by_a_composed_stem():
+    data = encoded(["x"] * 8 + [f"1\tste\u0301mx_003.erd\t{FILETIME}"], "utf-8", "\n")
+    assert recode(data, "st\xe9mx", CODED, PERSON).decode().splitlines()[8] == f"1\t{CODED}_003.erd\t{FILETIME}"
+
+
 def test_stems_in_other_case_and_normal_form_are_replaced():
     data = encoded(["x"] * 8 + [f"1\t{'Neutral~ Stémx'.upper()}_003.erd\t{FILETIME}"], "utf-8", "\n")
     text = recode(data, "neutral~ ste\u0301mx", CODED, PERSON).decode()
@@ -223,10 +234,7 @@ def test_vtc_times_and_numbers_survive_exactly_and_no_name_does(times: list[date
 
 @given(st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), st.datetimes(datetime(1990, 1, 1), datetime(2099, 1, 1)))))
 def test_snc_stamps_and_times_survive_exactly(pairs: list[tuple[int, datetime]]):
-    since_1601 = [
-        (t.replace(tzinfo=UTC) - datetime(1601, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for _, t in pairs
-    ]
-    numbers = [(stamp, 10 * micros) for (stamp, _), micros in zip(pairs, since_1601, strict=True)]
+    numbers = [(stamp, 10 * ((t - datetime(1601, 1, 1)) // timedelta(microseconds=1))) for stamp, t in pairs]
     rows = [f"{stamp}\tx\t{filetime}" for stamp, filetime in numbers]
     data = encoded(SNC_HEADER + rows, "utf-8", "\n")
     if rows:
