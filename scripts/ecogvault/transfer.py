@@ -80,6 +80,12 @@ class TransferState:
             }
             self._save_secrets()
 
+    def drop_secret(self, key: str) -> None:
+        """The object is confirmed and in the ledger: what encrypted it is forgotten."""
+        with self._lock:
+            if self._secrets.pop(key, None) is not None:
+                self._save_secrets()
+
     def done(self) -> None:
         """The receipt is written: remove the state and the secrets."""
         with self._lock:

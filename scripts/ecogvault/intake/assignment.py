@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ecogvault.errors import Damaged
 from ecogvault.files import lock
@@ -34,19 +33,8 @@ class UnitState:
 @contextmanager
 def subject_lock(private: Private, code: str) -> Iterator[None]:
     """Serialises writers of one subject's private files."""
-    make_folder(private, code)
-    with lock(private.root / code / ".lock", what=f"the assignment of {code}"):
+    with lock(private.folder(code) / ".assignment.lock", what=f"the assignment of {code}"):
         yield
-
-
-def make_folder(private: Private, *parts: str) -> Path:
-    """The folder `private/{parts}`, made with the private folder's own mode if it is missing."""
-    folder = private.root
-    for part in parts:
-        folder = folder / part
-        if not folder.is_dir():
-            private.make_folder(folder)
-    return folder
 
 
 def read_sessions(paths: Paths, code: str) -> list[Row]:
@@ -90,8 +78,7 @@ def write_sessions(private: Private, paths: Paths, code: str, rows: Iterable[Row
             }
             for row in ordered
         ),
-        mode=private.file_mode,
-        group=private.gid,
+        **private.modes,
     )
 
 
@@ -131,8 +118,7 @@ def write_units(private: Private, paths: Paths, code: str, states: Iterable[Unit
             }
             for state in sorted(states, key=lambda state: state.unit)
         ),
-        mode=private.file_mode,
-        group=private.gid,
+        **private.modes,
     )
 
 

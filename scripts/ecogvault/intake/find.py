@@ -117,9 +117,9 @@ def _look(folder: Path, path: str, part: int, items: list[Item]) -> None:
         return
     for entry in files:
         if extension(entry.name) == "txt":
-            role = synctext.sniff(Path(entry.path))
-            if role is not None:
-                items.append(Item(part, role, _join(path, entry.name), (_raw_file(entry, "."),)))
+            kind = synctext.sniff(Path(entry.path))
+            if kind is not None:
+                items.append(Item(part, kind, _join(path, entry.name), (_raw_file(entry, "."),)))
     for entry in folders:
         _look(Path(entry.path), _join(path, entry.name), part, items)
 

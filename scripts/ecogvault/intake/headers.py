@@ -1,12 +1,13 @@
 """What an item's own headers say: when it starts and ends, and whose it is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ecogvault import edf, natus
-from ecogvault.intake.find import Item, extension
+from ecogvault.intake.find import Item
 from ecogvault.naming import RECORDING_KINDS
 from ecogvault.person import Person, letters, words
 
@@ -43,12 +44,24 @@ def is_foreign(root: Path, item: Item, person: Person, where: str) -> bool:
     """Whether the headers of `item` name somebody else: an EDF's patient field, a session folder's Natus headers."""
     path = root / item.path
     if item.role in RECORDING_KINDS:
-        return not _is_ours(edf.identification(path, where).patient_field, person)
+        return names_another(path, person, where)
     if item.role == "vid":
-        headed = [file for file in item.files if extension(file.path) in natus.HEADED_EXTENSIONS]
-        fields = (natus.patient_field(path / file.path) for file in headed)
-        return any(not _is_ours(field, person) for field in fields if field is not None)
+        return any(not _is_ours(field, person) for field in _patient_fields(path))
     return False
+
+
+def names_another(path: Path, person: Person, where: str) -> bool:
+    """Whether the patient field of the recording at `path` names somebody else. Raises edf.BadRecording, OSError."""
+    return not _is_ours(edf.identification(path, where).patient_field, person)
+
+
+def _patient_fields(folder: Path) -> Iterator[str]:
+    """What each headed file of a session folder says of its patient; files with an unknown header say nothing."""
+    for path in natus.header_files(folder):
+        try:
+            yield natus.read_generic_header(path).patient_field
+        except natus.BadNatusFile:
+            continue
 
 
 def _is_ours(field: str, person: Person) -> bool:

@@ -1,0 +1,26 @@
+# Where things are: paths by unit, and the lists of units that the targets ask for.
+
+
+wildcard_constraints:
+    code="[a-f][0-9a-f]{7}",
+    n="[1-9][0-9]*",
+    kind="edf|bdf|vid|sync",
+    fingerprint="[0-9a-f]{12}",
+    destination="[a-z][a-z0-9-]*",
+
+
+def by_unit(pattern):
+    """`pattern` for every unit of every open subject."""
+    return [pattern.format(unit=unit, code=unit.code) for unit in PLAN.units]
+
+
+def slip(wildcards):
+    """The order slip of a unit by its current name, which holds the fingerprint of its raw files."""
+    return PLAN.slip(wildcards.code, wildcards.n, wildcards.kind)
+
+
+def archive_source(wildcards):
+    """What goes to a destination: the sealed tarball with what belongs to it, or the files that the manifest lists."""
+    return PLAN.archive_source(
+        wildcards.destination, wildcards.code, wildcards.n, wildcards.kind
+    )

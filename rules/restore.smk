@@ -1,0 +1,22 @@
+# Restore: copies come back from a destination, are opened, and compared with their manifest file by file.
+
+
+rule restore:
+    input:
+        PLAN.restores,
+
+
+# Receipts are params, not inputs: as inputs they would first archive whatever lies in the raw folder now.
+rule restore_unit:
+    output:
+        record="<restored>/{destination}/{code}_{n}_{kind}.json",
+    log:
+        "<logs>/restore_unit/{destination}/{code}_{n}_{kind}.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    resources:
+        mem_mb=400,
+    params:
+        receipt="<results>/{code}/receipts/{destination}/{code}_{n}_{kind}.json",
+    script:
+        "../scripts/restore_unit.py"

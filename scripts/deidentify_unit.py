@@ -1,0 +1,13 @@
+"""Rules deidentify_edf, deidentify_vid, deidentify_sync: the order slip in, coded files and their manifest out."""
+
+from ecogvault.deidentify import deidentify
+from ecogvault.intake.slip import read_slip
+from ecogvault.private import open_private
+from ecogvault.scripting import job, progress_bar
+
+with job(snakemake) as rule:
+    total = sum(file["size"] for file in read_slip(rule.input.slip)["files"])
+    progress = progress_bar(total, str(rule.unit))
+    private = open_private(rule.config)
+    for remark in deidentify(rule.config, private, rule.unit, rule.input.slip, rule.output.manifest, progress):
+        rule.say(remark)

@@ -1,0 +1,177 @@
+"""Archiving one unit: sealing it, and having it at a destination with a receipt.
+
+The order of writes is what makes an interruption harmless: an intent before the first request, an event for each object
+that the destination confirmed, the receipt last. A rerun adopts what is there and sends only what is not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecogvault import chain, gate, layout, ledger
+from ecogvault.age import Recipient, read_recipients
+from ecogvault.config import Config, ConfigError
+from ecogvault.deidentify import ensure_tree
+from ecogvault.intake.assignment import read_sessions, unit_state
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.place import Tree
+from ecogvault.private import Private
+from ecogvault.records import read_record
+from ecogvault.send import Shipment, send_files, send_tarball
+from ecogvault.stores import open_store
+from ecogvault.tarball import seal
+from ecogvault.transfer import transfer_state
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an upload did."""
+
+    copy: ledger.Copy
+    sent: int
+    note: str
+
+
+def recipients(config: Config) -> list[Recipient]:
+    """Whom everything is encrypted to: at least two, the second is the escrow. Raises ConfigError, age.BadRecipient."""
+    path = config.path("recipients")
+    try:
+        found = read_recipients(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"recipients: there is no file {path}: make keys with `ecogvault keygen`, and list their recipients there"
+        ) from None
+    if len({str(one) for one in found}) < 2:
+        raise ConfigError(
+            f"recipients: {path} must list at least two different recipients, the second being the escrow: "
+            "with one key alone, its loss is the loss of everything"
+        )
+    return found
+
+
+def seal_unit(
+    config: Config,
+    private: Private,
+    unit: Unit,
+    *,
+    manifest: Path,
+    verdict: Path,
+    tarball: Path,
+    index: Path,
+    statement: Path,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> str:
+    """Seal a unit that passes the gate. Returns a remark for the log.
+
+    Raises phi.Refused, ConfigError, what tarball.seal raises, and OSError.
+    """
+    paths = Paths.of(config)
+    listed = Manifest.read(manifest)
+    gate.require(config, private, unit, listed, verdict, None)
+    ensure_tree(config, private, unit, listed)
+    generation = current_generation(paths, unit, listed)
+    start = next(row.start for row in read_sessions(paths, unit.code) if row.unit == unit)
+    tree = Tree.of(config)
+    done = seal(
+        listed,
+        root=paths.subject(unit.code),
+        unit=str(unit),
+        tarball=tarball,
+        index=index,
+        statement=statement,
+        recipients=recipients(config),
+        generation=generation,
+        previous_statement_sha256=chain.previous(private, unit),
+        signing_key=config.signing_key,
+        signers=config.path("signers"),
+        mtime=int(start.timestamp()),
+        threads=threads,
+        mode=tree.file_mode,
+        group=tree.gid,
+        progress=progress,
+    )
+    chain.keep(private, unit, read_record(statement))
+    return f"generation {generation}: {listed.total_size} bytes sealed as {done.size}, tree hash {done.sha256_tree}"
+
+
+def current_generation(paths: Paths, unit: Unit, manifest: Manifest) -> int:
+    """The generation whose content `manifest` is. Raises ConfigError when it is not the unit's newest content."""
+    state = unit_state(paths, unit)
+    if state.manifest_sha256 != manifest.sha256:
+        raise ConfigError(f"the manifest of {unit} is not its newest content: run `snakemake` again")
+    return state.generation
+
+
+def upload_unit(
+    config: Config,
+    private: Private,
+    unit: Unit,
+    name: str,
+    *,
+    manifest: Path,
+    verdict: Path,
+    receipt: Path,
+    progress: Progress | None = None,
+) -> Uploaded:
+    """Have the unit's newest content at destination `name`, and write the receipt.
+
+    What the ledger already holds for this content is not sent again. Raises phi.Refused, ConfigError, StoreError,
+    Damaged, Locked, OSError.
+    """
+    paths = Paths.of(config)
+    destination = config.destinations[name]
+    listed = Manifest.read(manifest)
+    generation = current_generation(paths, unit, listed)
+    modes = (config.file_mode, Tree.of(config).gid)
+    journal = paths.ledger(name, unit)
+    with ledger.ledger_lock(paths, name, unit):
+        known = ledger.copies(journal)
+        copy = known.get(generation)
+        if copy is not None and copy.manifest_sha256 == listed.sha256 and copy.evidence is not None:
+            ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
+            return Uploaded(copy, 0, "there already, as the ledger says: nothing was sent")
+        gate.require(config, private, unit, listed, verdict, destination)
+        ledger.append(journal, ledger.event("intent", generation, listed.sha256), mode=modes[0], group=modes[1])
+        sent = 0
+
+        def note(one: dict[str, object], bytes_sent: int) -> None:
+            nonlocal sent
+            sent += bytes_sent
+            line = ledger.event("object", generation, listed.sha256, object=one)
+            ledger.append(journal, line, mode=modes[0], group=modes[1])
+
+        with transfer_state(
+            paths.transfer(name, unit), paths.transfer_secrets(name, unit), what=f"the upload of {unit} to {name}"
+        ) as state:
+            shipment = Shipment(
+                config=config,
+                private=private,
+                destination=destination,
+                unit=unit,
+                generation=generation,
+                manifest=listed,
+                recipients=recipients(config),
+                known={gen: one for gen, one in known.items() if gen <= generation},
+                store=open_store(destination, unit.kind),
+                state=state,
+                note=note,
+                progress=progress,
+            )
+            shipment.store.preflight()
+            if destination.form == "tarball":
+                send_tarball(shipment)
+            else:
+                ensure_tree(config, private, unit, listed)
+                send_files(shipment)
+            excluded = layout.excluded(destination, unit, listed)
+            line = ledger.event("acknowledged", generation, listed.sha256, excluded=excluded, bytes_sent=sent)
+            ledger.append(journal, line, mode=modes[0], group=modes[1])
+            copy = ledger.copies(journal)[generation]
+            ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
+            state.done()
+    return Uploaded(copy, sent, f"{len(copy.objects)} objects, {sent} bytes sent")

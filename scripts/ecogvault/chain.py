@@ -1,0 +1,32 @@
+"""The chain of seal statements that this archive machine made for a unit, kept in `private/{code}/statements.jsonl`.
+
+Each statement names the one before it, so that a replayed older one is known for what it is.
+"""
+
+from typing import Any
+
+from ecogvault.intake.assignment import subject_lock
+from ecogvault.naming import Unit
+from ecogvault.private import Private
+from ecogvault.records import FIRST, append_journal, read_journal
+from ecogvault.statement import statement_sha256
+
+
+def statements(private: Private, unit: Unit) -> list[dict[str, Any]]:
+    """All statements made for a unit, oldest first. Raises Damaged."""
+    lines = read_journal(private.root / unit.code / "statements.jsonl")
+    return [line["statement"] for line in lines if line["statement"]["unit"] == str(unit)]
+
+
+def previous(private: Private, unit: Unit) -> str:
+    """What the next statement of the unit has as `previous`."""
+    known = statements(private, unit)
+    return statement_sha256(known[-1]) if known else FIRST
+
+
+def keep(private: Private, unit: Unit, statement: dict[str, Any]) -> None:
+    """Add a statement to the chain, unless it stands there already."""
+    with subject_lock(private, unit.code):
+        if statement not in statements(private, unit):
+            journal = private.root / unit.code / "statements.jsonl"
+            append_journal(journal, {"statement": statement}, **private.modes)

@@ -1,0 +1,137 @@
+"""De-identification of one unit: raw files in, coded files and their manifest out.
+
+The manifest is written last, after the unit's generation was noted: what has a manifest is whole.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ecogvault import edf, registry, synctext
+from ecogvault.config import Config
+from ecogvault.errors import EcogvaultError
+from ecogvault.files import lock, replacing, require_space
+from ecogvault.intake.assignment import note_manifest, unit_state
+from ecogvault.intake.find import stem
+from ecogvault.intake.headers import names_another
+from ecogvault.intake.slip import Name, RawChanged, read_names, read_slip, write_names
+from ecogvault.manifest import Entry, FileChanged, Manifest, entry_of
+from ecogvault.naming import RECORDING_KINDS, Unit
+from ecogvault.paths import Paths
+from ecogvault.place import Tree, make_folder, place_all
+from ecogvault.private import Private
+
+Progress = Callable[[int], None]
+
+
+class NotThePerson(EcogvaultError):
+    """A recording names somebody else in its header."""
+
+
+def deidentify(
+    config: Config, private: Private, unit: Unit, slip: Path, manifest: Path, progress: Progress | None = None
+) -> list[str]:
+    """Make the unit's coded files and its manifest. Returns remarks for the log.
+
+    A recording's header is scrubbed, a session folder's files come under coded names, and text outputs get coded names
+    inside. Raises NotThePerson, RawChanged, what edf.scrub_file, place_all and synctext.recode raise, and OSError.
+    """
+    tree = Tree.of(config)
+    with _tree_lock(config, unit):
+        entries, remarks = _make(config, private, unit, slip, tree, progress)
+    content = Manifest.of(entries)
+    generation = note_manifest(private, Paths.of(config), unit, content.sha256)
+    content.write(manifest, mode=tree.file_mode, group=tree.gid)
+    return [*remarks, f"{len(content)} files, {content.total_size} bytes, generation {generation}"]
+
+
+def ensure_tree(config: Config, private: Private, unit: Unit, manifest: Manifest) -> None:
+    """Make a unit's coded files again where one is missing, for a job that needs them.
+
+    Raises FileChanged when what the raw files give today is not what the manifest says.
+    """
+    paths = Paths.of(config)
+    root = paths.subject(unit.code)
+    with _tree_lock(config, unit):
+        if all((root / entry.path).is_file() for entry in manifest):
+            return
+        slip = paths.slip(unit, unit_state(paths, unit).fingerprint)
+        entries, _ = _make(config, private, unit, slip, Tree.of(config), None)
+        if Manifest.of(entries) != manifest:
+            raise FileChanged(f"the coded files of {unit} were gone, and the raw files give other ones now: run again")
+
+
+def _tree_lock(config: Config, unit: Unit) -> AbstractContextManager[None]:
+    place = Paths.of(config).subject(unit.code) / "manifest" / f".{unit}.lock"
+    return lock(place, what=f"the tree of {unit}")
+
+
+def _make(
+    config: Config, private: Private, unit: Unit, slip: Path, tree: Tree, progress: Progress | None
+) -> tuple[list[Entry], list[str]]:
+    paths = Paths.of(config)
+    sources = _sources(paths, private, unit, slip)
+    root = paths.subject(unit.code)
+    make_folder(root, tree, root.parent)
+    if unit.kind in RECORDING_KINDS:
+        return _recording(paths, private, unit, sources, tree)
+    if unit.kind == "vid":
+        raw = {name.coded: source for source, name in sources}
+        entries, counts = place_all(raw, root, f"vid/{unit.session}", tree, progress=progress)
+        return entries, [f"{count} files {how}" for how, count in sorted(counts.items())]
+    return _texts(paths, private, unit, sources, tree)
+
+
+def _recording(
+    paths: Paths, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
+) -> tuple[list[Entry], list[str]]:
+    source, name = sources[0]
+    if names_another(source, registry.subject(private, unit.code).person, str(unit)):
+        raise NotThePerson(f"{unit} names another person in its header: leave it out, or correct the registry")
+    root = paths.subject(unit.code)
+    target = root / name.coded
+    make_folder(target.parent, tree, root.parent)
+    require_space(target.parent, source.stat().st_size, what=f"the copy of {name.coded}")
+    done = edf.scrub_file(source, target, unit.code, mode=tree.file_mode, group=tree.gid, where=str(unit))
+    undo = [Name(name.part, name.raw, name.coded, str(one.offset), one.before.hex()) for one in done.changes]
+    write_names(private, paths, unit, [name, *undo])
+    changed = ", ".join(change.name for change in done.changes) or "nothing"
+    return (
+        [Entry(name.coded, done.size, done.sha256)],
+        [f"changed in the header: {changed}", *(f"noticed: {remark}" for remark in done.remarks)],
+    )
+
+
+def _texts(
+    paths: Paths, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
+) -> tuple[list[Entry], list[str]]:
+    person = registry.subject(private, unit.code).person
+    root = paths.subject(unit.code)
+    names = []
+    entries = []
+    for source, name in sources:
+        data = source.read_bytes()
+        role = name.coded.partition("/")[0]
+        text = synctext.recode(data, stem(role, name.raw), unit.session, person, where=f"{role} text of {unit}")
+        target = root / name.coded
+        make_folder(target.parent, tree, root.parent)
+        with replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
+            stream.write(text)
+        names += [name, Name(name.part, name.raw, name.coded, "*", data.hex())]
+        entries.append(entry_of(root, name.coded))
+    write_names(private, paths, unit, names)
+    return entries, [f"{len(entries)} text outputs"]
+
+
+def _sources(paths: Paths, private: Private, unit: Unit, slip: Path) -> list[tuple[Path, Name]]:
+    """Each raw file of the unit with its names, as the slip lists them. Raises RawChanged when one is gone."""
+    folders = {part.part: part.path for part in registry.parts(private, unit.code)}
+    listed = {str(file["path"]) for file in read_slip(slip)["files"]}
+    names = [name for name in read_names(paths, unit) if not name.offset]
+    if {name.coded for name in names} != listed:
+        raise RawChanged(f"the names of {unit} in private/ are not those of its order slip: remove the slip, run again")
+    found = [(folders[name.part] / name.raw, name) for name in names]
+    for source, name in found:
+        if not source.is_file():
+            raise RawChanged(f"the raw file of {name.coded} is not there: mount or copy the raw export again")
+    return found

@@ -1,0 +1,87 @@
+"""The gate: the scan of a unit, and who may act on its verdict. Source: DESIGN, section 6, "The gate"."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ecogvault import layout, registry
+from ecogvault.config import Config, Destination
+from ecogvault.deidentify import ensure_tree
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.phi import (
+    OWN_WORDS,
+    Verdict,
+    identifiers_hash,
+    permits,
+    read_verdict,
+    require_current,
+    scan_unit,
+    write_verdict,
+)
+from ecogvault.private import Private
+
+
+def identifiers(private: Private, code: str) -> str:
+    """The keyed hash of what is looked for in a subject's units; it changes when the person's identifiers do."""
+    return identifiers_hash(private.key, registry.subject(private, code).person)
+
+
+def scans_contents(config: Config, kind: str) -> bool:
+    """Whether all bytes of units of `kind` are looked at: they leave the building plain somewhere."""
+    return any(destination.leaves_plain_outside(kind) for destination in config.destinations.values())
+
+
+def keys(config: Config, unit: Unit, generation: int, manifest: Manifest) -> list[str]:
+    """Every object key that the unit has at any destination."""
+    found = {layout.statement_key(unit, generation)}
+    for destination in config.destinations.values():
+        if not destination.takes(unit.kind):
+            continue
+        if destination.form == "tarball":
+            found.add(layout.tarball_key(destination, unit, generation))
+        else:
+            found.add(layout.manifest_key(unit, generation))
+            found |= {layout.file_key(destination, unit, generation, entry.path) for entry in manifest}
+    return sorted(found)
+
+
+def scan(
+    config: Config,
+    private: Private,
+    unit: Unit,
+    *,
+    generation: int,
+    manifest: Path,
+    verdict: Path,
+    contents: bool,
+    progress: Callable[[int], None] | None = None,
+) -> Verdict:
+    """Scan a unit and write the verdict, whatever it is. Raises phi.Changed, FileChanged, OSError."""
+    listed = Manifest.read(manifest)
+    ensure_tree(config, private, unit, listed)
+    root = Paths.of(config).subject(unit.code)
+    found = scan_unit(
+        unit=unit,
+        files=[(entry.path, root / entry.path) for entry in listed],
+        keys=keys(config, unit, generation, listed),
+        person=registry.subject(private, unit.code).person,
+        everyone=registry.persons(private),
+        contents=contents,
+        manifest_sha256=listed.sha256,
+        identifiers=identifiers(private, unit.code),
+        own_words=OWN_WORDS | set(config.destinations),
+        expected={entry.path: entry.sha256 for entry in listed},
+        progress=progress,
+    )
+    write_verdict(verdict, found)
+    return found
+
+
+def require(
+    config: Config, private: Private, unit: Unit, manifest: Manifest, verdict: Path, destination: Destination | None
+) -> None:
+    """Raise phi.Refused unless the unit may be sealed (no destination), or may go to `destination`, today."""
+    found = read_verdict(verdict)
+    require_current(found, manifest_sha256=manifest.sha256, identifiers=identifiers(private, unit.code))
+    permits(found, leaves_plain_outside=destination is not None and destination.leaves_plain_outside(unit.kind))

@@ -1,0 +1,129 @@
+"""Object keys: where each file of a unit lies at a destination. Pure.
+
+A layout is a template per kind with the fields {code}, {n}, {unit}, {g} (generation), {file} (the coded file name, in
+session folders with its sub-folder) and {snc|vtc} (which text output it is). Source: DESIGN, section 5, "Object keys".
+"""
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from itertools import product
+
+from ecogvault.config import Config, ConfigError, Destination, per_kind
+from ecogvault.manifest import Manifest
+from ecogvault.naming import KINDS, Unit
+
+TARBALL = "{code}/{unit}.g{g}.tar.zst.age"
+FILES: Mapping[str, str] = {
+    "edf": "{code}_edf/{file}",
+    "vid": "{code}/{code}_{n}/{file}",
+    "sync": "{code}_sync/{snc|vtc}/{file}",
+}
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "nas": {"edf": "edf/{code}/{file}", "vid": "video/{code}/{code}_{n}/{file}", "sync": "{snc|vtc}/{code}/{file}"},
+}
+HOW_TO_OPEN = "HOW-TO-OPEN.txt"
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_FIELDS = ("code", "n", "unit", "g", "file", "snc|vtc")
+
+
+def template(destination: Destination, kind: str) -> str:
+    """The key template of `kind` at a destination."""
+    layout = destination.settings.get("layout")
+    if isinstance(layout, str) and layout in PRESETS:
+        layout = PRESETS[layout]
+    default: str | Mapping[str, str] = TARBALL if destination.form == "tarball" else FILES
+    found = per_kind(layout, kind)
+    return str(found if found is not None else per_kind(default, kind))
+
+
+def tarball_key(destination: Destination, unit: Unit, generation: int) -> str:
+    """The key of a unit's sealed tarball."""
+    return _fill(template(destination, unit.kind), unit, generation, "", "")
+
+
+def file_key(destination: Destination, unit: Unit, generation: int, path: str) -> str:
+    """The key of one file; `path` is its path in the manifest. `.age` is appended where it goes encrypted."""
+    top, _, rest = path.partition("/")
+    name = rest.removeprefix(f"{unit.session}/") if unit.kind == "vid" else rest
+    key = _fill(template(destination, unit.kind), unit, generation, name, top)
+    return key + ".age" if destination.encrypts(unit.kind) else key
+
+
+def statement_key(unit: Unit, generation: int) -> str:
+    """The key of a seal statement."""
+    return f"{unit.code}/{unit}.g{generation}.statement.json"
+
+
+def manifest_key(unit: Unit, generation: int) -> str:
+    """The key of the encrypted manifest that lies beside a set of files."""
+    return f"{unit.code}/{unit}.g{generation}.manifest.age"
+
+
+def excluded(destination: Destination, unit: Unit, manifest: Manifest) -> list[str]:
+    """Paths of the manifest that a destination of form `files` leaves out (`exclude:`, patterns of file names)."""
+    if destination.form == "tarball":
+        return []
+    patterns = [pattern.casefold() for pattern in destination.excludes(unit.kind)]
+    names = ((entry.path, entry.path.rpartition("/")[2].casefold()) for entry in manifest)
+    return [path for path, name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for a layout in which two files could have one key."""
+    for destination in config.destinations.values():
+        taken: dict[tuple[str, str], tuple[Unit, str]] = {}
+        for kind in filter(destination.takes, KINDS):
+            _check_fields(destination, kind)
+            bucket = destination.bucket(kind) if destination.type == "s3" else ""
+            for unit, path in _samples(kind):
+                if destination.form == "tarball":
+                    keys = {generation: tarball_key(destination, unit, generation) for generation in (1, 2)}
+                else:
+                    keys = {0: file_key(destination, unit, 1, path)}
+                for generation, key in keys.items():
+                    owner = (unit, f"{generation} {path if destination.form == 'files' else ''}")
+                    if taken.setdefault((bucket, key), owner) != owner or key == HOW_TO_OPEN:
+                        raise ConfigError(
+                            f"destinations.{destination.name}.layout: two different files would have one key "
+                            f"(kind {kind}): add {{file}}, {{unit}} or {{g}} to the template"
+                        )
+
+
+def _check_fields(destination: Destination, kind: str) -> None:
+    text = template(destination, kind)
+    where = f"destinations.{destination.name}.layout for kind {kind}"
+    unknown = [field for field in _FIELD.findall(text) if field not in _FIELDS]
+    if unknown or "{" in _FIELD.sub("", text) or "}" in _FIELD.sub("", text):
+        raise ConfigError(f"{where}: a template knows only {', '.join('{' + field + '}' for field in _FIELDS)}")
+    if text.startswith("/") or any(part in ("", ".", "..") for part in text.split("/")):
+        raise ConfigError(f"{where}: a key is a relative path without empty or dotted parts")
+
+
+def _samples(kind: str) -> list[tuple[Unit, str]]:
+    """Units and paths that a layout must tell apart."""
+    found = []
+    for code, number in product(("a0000000", "b0000000"), (1, 12)):
+        unit = Unit(code, number, kind)
+        names = {
+            "vid": [
+                f"vid/{unit.session}/{unit.session}_0001.avi",
+                f"vid/{unit.session}/decimated/{unit.session}_0001.avi",
+            ],
+            "sync": [f"snc/{unit.session}.txt", f"vtc/{unit.session}.txt"],
+        }.get(kind, [f"{kind}/{unit.session}.{kind}"])
+        found += [(unit, name) for name in names]
+    return found
+
+
+def _fill(text: str, unit: Unit, generation: int, name: str, stream: str) -> str:
+    values = {
+        "code": unit.code,
+        "n": str(unit.number),
+        "unit": str(unit),
+        "g": str(generation),
+        "file": name,
+        "snc|vtc": stream,
+    }
+    return _FIELD.sub(lambda match: values[match[1]], text)

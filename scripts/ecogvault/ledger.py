@@ -1,0 +1,141 @@
+"""The ledger: the append-only truth about a unit at a destination, and the receipt that is its newest state.
+
+Events, one line each (see records, "journals"): `intent` before the first request; `object` for each object that the
+destination confirmed; `acknowledged` when all are there; `listed`, `rehashed`, `restored` as evidence grows; `missing`
+or `wrong` when a copy was found so. Source: DESIGN, section 5, "Ledger".
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ecogvault.errors import Damaged
+from ecogvault.files import lock
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.records import append_journal, read_journal, read_record, utc_now, write_record
+
+SCHEMA = "ecogvault-receipt 1"
+EVIDENCE = ("acknowledged", "listed", "rehashed", "restored")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What the ledger knows of one generation at a destination.
+
+    `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, and for
+    sets of files the `path` in the manifest and the plaintext's `sha256`. `evidence` is None while the copy is not
+    complete, or after it was found missing or wrong (`fault` then says what).
+    """
+
+    generation: int
+    manifest_sha256: str
+    objects: tuple[Mapping[str, Any], ...] = ()
+    excluded: tuple[str, ...] = ()
+    bytes_sent: int = 0
+    evidence: str | None = None
+    at: str = ""
+    fault: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its objects."""
+        return sum(int(one["size"]) for one in self.objects)
+
+
+def event(kind: str, generation: int, manifest_sha256: str, **more: Any) -> dict[str, Any]:
+    """An event of now."""
+    return {"event": kind, "at": utc_now(), "generation": generation, "manifest_sha256": manifest_sha256, **more}
+
+
+def append(path: Path, line: Mapping[str, Any], *, mode: int, group: int | None) -> None:
+    """Add an event and have it on disk before returning. The caller holds the ledger's lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    append_journal(path, line, mode=mode, group=group)
+
+
+def copies(path: Path) -> dict[int, Copy]:
+    """What a ledger says of each generation. Raises Damaged, naming the line."""
+    return fold(read_journal(path))
+
+
+def fold(events: Sequence[Mapping[str, Any]]) -> dict[int, Copy]:
+    """The state of each generation after `events`. Pure."""
+    found: dict[int, Copy] = {}
+    for line in events:
+        generation = int(line["generation"])
+        manifest_sha256 = str(line["manifest_sha256"])
+        copy = found.get(generation) or Copy(generation, manifest_sha256)
+        if copy.manifest_sha256 != manifest_sha256:
+            copy = Copy(generation, manifest_sha256)
+        found[generation] = _after(copy, line)
+    return found
+
+
+def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
+    kind = line["event"]
+    at = str(line["at"])
+    if kind == "intent":
+        return copy
+    if kind == "object":
+        one = line["object"]
+        others = tuple(other for other in copy.objects if other["key"] != one["key"])
+        return replace(copy, objects=(*others, one), at=at)
+    if kind == "acknowledged":
+        return replace(
+            copy,
+            evidence="acknowledged",
+            fault=None,
+            excluded=tuple(line.get("excluded", ())),
+            bytes_sent=int(line["bytes_sent"]),
+            at=at,
+        )
+    if kind in ("missing", "wrong"):
+        kept = tuple(one for one in copy.objects if one["key"] not in line["keys"])
+        return replace(copy, objects=kept, evidence=None, fault=str(kind), at=at)
+    if kind in EVIDENCE:
+        if copy.evidence is None:
+            return copy
+        better = EVIDENCE.index(kind) >= EVIDENCE.index(copy.evidence)
+        return replace(copy, evidence=kind if better else copy.evidence, at=at)
+    raise Damaged(f"a ledger holds an event of kind '{kind}', which this version does not know: use the newer version")
+
+
+def receipt(unit: Unit, destination: str, copy: Copy) -> dict[str, Any]:
+    """The receipt of a complete copy."""
+    return {
+        "schema": SCHEMA,
+        "unit": str(unit),
+        "generation": copy.generation,
+        "destination": destination,
+        "manifest_sha256": copy.manifest_sha256,
+        "objects": [dict(one) for one in sorted(copy.objects, key=lambda one: str(one["key"]))],
+        "excluded": list(copy.excluded),
+        "bytes_sent": copy.bytes_sent,
+        "evidence": copy.evidence,
+        "at": copy.at,
+    }
+
+
+def write_receipt(
+    path: Path, unit: Unit, destination: str, copy: Copy, *, mode: int = 0o640, group: int | None = None
+) -> None:
+    """Write the receipt of a copy, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_record(path, receipt(unit, destination, copy), mode=mode, group=group)
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """A receipt. Raises Damaged (also for a record of another kind), and OSError as it comes."""
+    record = read_record(path)
+    if record.get("schema") != SCHEMA:
+        raise Damaged(f"{path} is not a receipt of this version: remove it, and the next run writes it anew")
+    return record
+
+
+def ledger_lock(paths: Paths, destination: str, unit: Unit, *, wait: bool = True) -> AbstractContextManager[None]:
+    """Serialises writers of one ledger."""
+    place = paths.ledger(destination, unit)
+    return lock(place.with_suffix(".lock"), what=f"the ledger of {unit} at {destination}", wait=wait)

@@ -1,0 +1,199 @@
+"""Putting raw files into the de-identified tree: as a reflink, a hard link or a copy. Raw files are never changed.
+
+`auto` takes a reflink where the file system has them, else a hard link where nothing could be changed through it, else
+a copy. Groups and modes are set on what is ours alone; nothing here asks for more rights than the user has.
+"""
+
+import errno
+import fcntl
+import grp
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecogvault.config import Config, ConfigError
+from ecogvault.errors import EcogvaultError
+from ecogvault.files import replacing, require_space, sync_folder, temporary_beside
+from ecogvault.manifest import Entry, sha256_of
+
+_CHUNK = 1024 * 1024
+# ioctl of Linux that makes one file share another's blocks: _IOW(0x94, 9, int), linux/fs.h.
+_FICLONE = 0x40049409
+_NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EISDIR)
+
+
+class CannotPlace(EcogvaultError):
+    """The configured way of linking, group or mode cannot be had here."""
+
+
+class RawMoved(EcogvaultError):
+    """A raw file changed while it was read."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """How the de-identified tree is to be: modes, group (a gid, or None for the user's own) and way of linking."""
+
+    folder_mode: int
+    file_mode: int
+    gid: int | None
+    link: str
+
+    @classmethod
+    def of(cls, config: Config) -> "Tree":
+        """What the configuration asks for. Raises ConfigError for a group that is not there or not the user's."""
+        return cls(config.folder_mode, config.file_mode, group_id(config["group"]), str(config["link"]))
+
+
+def group_id(name: str | None) -> int | None:
+    """The gid of a group that the user is in. Raises ConfigError."""
+    if name is None:
+        return None
+    try:
+        gid = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ConfigError(f"group: this machine has no group '{name}'") from None
+    if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
+        raise ConfigError(f"group: you are not in the group '{name}': ask to be added to it, then log in again")
+    return gid
+
+
+def make_folder(folder: Path, tree: Tree, root: Path) -> None:
+    """Make `folder` and what is missing between it and `root`, with the tree's mode and group."""
+    missing = [folder, *folder.parents]
+    for one in reversed(missing[: missing.index(root)]):
+        one.mkdir(exist_ok=True)
+        status = one.stat()
+        if status.st_uid != os.geteuid():
+            continue
+        if tree.gid is not None and status.st_gid != tree.gid:
+            os.chown(one, -1, tree.gid)
+        if stat.S_IMODE(status.st_mode) != tree.folder_mode:
+            one.chmod(tree.folder_mode)
+
+
+def place_all(
+    sources: Mapping[str, Path], root: Path, top: str, tree: Tree, *, progress: Callable[[int], None] | None = None
+) -> tuple[list[Entry], dict[str, int]]:
+    """Put each raw file of `sources` (coded path below `root` to raw file) in its place, and clear the rest of `top`.
+
+    What is there already with the raw file's size and time is kept, so that a broken run goes on where it was. Returns
+    the entries, hashed as they lie there, and how many files were reflinked, linked, copied and kept. Raises RawMoved,
+    CannotPlace, NoSpace, OSError.
+    """
+    counts: dict[str, int] = {}
+    entries = []
+    make_folder(root / top, tree, root)
+    for coded, raw in sorted(sources.items()):
+        target = root / coded
+        make_folder(target.parent, tree, root)
+        before = raw.stat()
+        how = "kept" if _is_placed(target, before) else _place(raw, target, before, tree, coded)
+        counts[how] = counts.get(how, 0) + 1
+        size, sha256 = sha256_of(target)
+        if _trace(raw.stat()) != _trace(before) or size != before.st_size:
+            raise RawMoved(f"the raw file of {coded} changed while it was read: run again when it is at rest")
+        entries.append(Entry(coded, size, sha256))
+        if progress is not None:
+            progress(size)
+    _clear(root / top, {root / coded for coded in sources})
+    return entries, counts
+
+
+def _trace(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_placed(target: Path, raw: os.stat_result) -> bool:
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (raw.st_size, raw.st_mtime_ns)
+
+
+def _place(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> str:
+    if tree.link in ("auto", "reflink"):
+        if _reflink(raw, target, status, tree):
+            return "reflinked"
+        if tree.link == "reflink":
+            raise CannotPlace(f"link: reflink cannot be had for {coded} on this file system: use auto or copy")
+    if tree.link in ("auto", "hardlink"):
+        obstacle = _link_obstacle(status, tree)
+        if obstacle is None and _hardlink(raw, target):
+            return "linked"
+        if tree.link == "hardlink":
+            raise CannotPlace(
+                f"link: hardlink cannot be had for {coded}: {obstacle or 'another file system'}; use auto or copy"
+            )
+    _copy(raw, target, status, tree, coded)
+    return "copied"
+
+
+def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> bool:
+    try:
+        with open(raw, "rb") as source, replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
+            fcntl.ioctl(stream.fileno(), _FICLONE, source.fileno())
+            os.utime(stream.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+    except OSError as error:
+        if error.errno in _NO_REFLINK:
+            return False
+        raise
+    return True
+
+
+def _link_obstacle(status: os.stat_result, tree: Tree) -> str | None:
+    """Why a hard link will not do: through it the raw file would be changed, or could be by others."""
+    if tree.folder_mode & 0o020:
+        return "the tree is group-writable"
+    if status.st_mode & 0o002:
+        return "the raw file is writable by others"
+    if stat.S_IMODE(status.st_mode) != tree.file_mode:
+        return f"the raw file has mode {stat.S_IMODE(status.st_mode):o}, not {tree.file_mode:o}"
+    if tree.gid is not None and status.st_gid != tree.gid:
+        return "the raw file has another group"
+    return None
+
+
+def _hardlink(raw: Path, target: Path) -> bool:
+    temporary = temporary_beside(target)
+    try:
+        os.link(raw, temporary)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            return False
+        raise
+    os.replace(temporary, target)
+    # rename does nothing when both names are links to one file already.
+    temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return True
+
+
+def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> None:
+    require_space(target.parent, status.st_size, what=f"the copy of {coded}")
+    digest = hashlib.sha256()
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
+    with open(raw, "rb", buffering=0) as source, replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
+        while count := source.readinto(buffer):
+            digest.update(view[:count])
+            stream.write(view[:count])
+        stream.flush()
+        os.utime(stream.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+    if sha256_of(target)[1] != digest.hexdigest():
+        target.unlink()
+        raise RawMoved(f"the copy of {coded} does not read back as it was written: check the disk, then run again")
+
+
+def _clear(folder: Path, wanted: set[Path]) -> None:
+    """Remove what an earlier content of the unit left in its own folder, and what a broken run left half-written."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in wanted:
+            path.unlink()

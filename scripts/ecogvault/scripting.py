@@ -1,0 +1,118 @@
+"""What every rule script shares: its log, its errors as one line, its progress, its paths.
+
+    with job(snakemake) as rule:
+        ...
+
+Tracebacks go to the rule's log and nowhere else; stderr gets one line that says what is wrong, where and what to do.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ecogvault.config import Config
+from ecogvault.errors import EcogvaultError
+from ecogvault.files import is_full
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+
+log = logging.getLogger("ecogvault")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A running rule: its files as paths, its wildcards and params, and the configuration."""
+
+    config: Config
+    paths: Paths
+    input: SimpleNamespace
+    output: SimpleNamespace
+    params: SimpleNamespace
+    wildcards: SimpleNamespace
+    threads: int
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that the wildcards name."""
+        return Unit(self.wildcards.code, int(self.wildcards.n), self.wildcards.kind)
+
+    def say(self, text: str) -> None:
+        """A line for the log."""
+        log.info("%s", text)
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Rule]:
+    """Run a rule's work: errors of ours end the script with one clear line, others with a line that names the log."""
+    config = Config(snakemake.config)
+    # New files of ours are never readable by more people than the configured tree.
+    os.umask(0o777 & ~config.folder_mode)
+    target = Path(snakemake.log[0]) if snakemake.log else None
+    handler: logging.Handler = logging.StreamHandler()
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(target, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    what = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
+    try:
+        yield Rule(
+            config,
+            Paths.of(config),
+            _files(snakemake.input),
+            _files(snakemake.output),
+            SimpleNamespace(**dict(snakemake.params.items())),
+            SimpleNamespace(**dict(snakemake.wildcards.items())),
+            snakemake.threads,
+        )
+    except EcogvaultError as error:
+        _fail(error, what, str(error), target)
+    except OSError as error:
+        advice = "make room, then run again" if is_full(error) else "see the log"
+        _fail(error, what, f"{error.strerror or 'a file cannot be read or written'}: {advice}", target)
+    except Exception as error:
+        _fail(error, what, "a fault in ecogvault itself: the log holds the traceback", target)
+
+
+def safe_traceback(error: BaseException) -> str:
+    """Where an error came from, without its text: the text of a foreign error may hold a raw path."""
+    lines = []
+    seen: BaseException | None = error
+    while seen is not None:
+        frames = traceback.StackSummary.extract(traceback.walk_tb(seen.__traceback__))
+        lines += [f"{type(seen).__name__}, raised at (innermost last):", *(line.rstrip() for line in frames.format())]
+        seen = seen.__cause__ or seen.__context__
+    return "\n".join(lines)
+
+
+def _fail(error: Exception, what: str, message: str, target: Path | None) -> None:
+    log.error("%s\n%s", message, safe_traceback(error))
+    where = f" (log: {target})" if target else ""
+    print(f"ecogvault: {what}: {message}{where}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _files(names: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{key: Path(value) if isinstance(value, str) else [Path(one) for one in value] for key, value in names.items()}
+    )
+
+
+def progress_bar(total: int, what: str) -> Callable[[int], None]:
+    """A bar on a terminal, nothing elsewhere; call it with the number of bytes that were done."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, disable=None, leave=False)
+
+    def advance(count: int) -> None:
+        bar.update(count)
+
+    return advance

@@ -1,0 +1,181 @@
+"""What the Snakefile asks for: the plan of a run as lists of files. The library itself never imports Snakemake."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ecogvault import gate, intake, layout
+from ecogvault.config import Config, ConfigError, check
+from ecogvault.intake import SubjectPlan
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.private import Private, open_private
+from ecogvault.restore import known_copy
+from ecogvault.verify import chosen_units
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: the subjects' units, and the names of all files that its targets ask for."""
+
+    config: Config
+    private: Private | None
+    subjects: tuple[SubjectPlan, ...]
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where everything is."""
+        return Paths.of(self.config)
+
+    @property
+    def results(self) -> str:
+        """The folder of everything that is named by code."""
+        return str(self.paths.results)
+
+    @property
+    def sealed(self) -> str:
+        """The folder in which sealed tarballs wait."""
+        return str(self.paths.sealed_root)
+
+    @property
+    def restored(self) -> str:
+        """The folder of restores."""
+        return str(self.paths.restored)
+
+    @property
+    def recipients(self) -> str:
+        """The file of recipients."""
+        return str(self.config["recipients"])
+
+    @cached_property
+    def units(self) -> dict[Unit, str]:
+        """Each unit of every open subject that is not stopped, with its fingerprint."""
+        return {unit: value for plan in self.subjects for unit, value in sorted(plan.units.items())}
+
+    @property
+    def slips(self) -> list[str]:
+        """Every unit's order slip by its current name."""
+        return [str(self.paths.slip(unit, fingerprint)) for unit, fingerprint in self.units.items()]
+
+    @property
+    def receipts(self) -> list[str]:
+        """Every unit's receipt from every destination that takes its kind."""
+        return [
+            str(self.paths.receipt(name, unit))
+            for name, destination in self.config.destinations.items()
+            for unit in self.units
+            if destination.takes(unit.kind)
+        ]
+
+    @property
+    def refusals(self) -> list[str]:
+        """A file for each stopped subject that is never made: its rule says why."""
+        return [str(self.paths.slips(plan.code) / "accepted.never") for plan in self.subjects if plan.problem]
+
+    def problem(self, code: str) -> str:
+        """Why a subject is stopped."""
+        return next((plan.problem for plan in self.subjects if plan.code == code and plan.problem), "it is not stopped")
+
+    def slip(self, code: str, number: str, kind: str) -> str:
+        """A unit's order slip by its current name."""
+        unit = Unit(code, int(number), kind)
+        if unit not in self.units:
+            raise ConfigError(f"{unit} is no unit of an open subject: `ecogvault order {code}` shows what there is")
+        return str(self.paths.slip(unit, self.units[unit]))
+
+    def archive_source(self, destination: str, code: str, number: str, kind: str) -> dict[str, str]:
+        """What an upload reads: the manifest, and for a tarball what was sealed."""
+        unit = Unit(code, int(number), kind)
+        files = {"manifest": str(self.paths.manifest(unit))}
+        if self.config.destinations[destination].form == "tarball":
+            files |= {"tarball": str(self.paths.sealed(unit)), "statement": str(self.paths.statement(unit))}
+        return files
+
+    def identifiers(self, code: str) -> str:
+        """The keyed hash of what is looked for in a subject's units: a new name scans them again."""
+        return gate.identifiers(self._registered, code)
+
+    def scans_contents(self, kind: str) -> bool:
+        """Whether units of `kind` leave the building plain anywhere."""
+        return gate.scans_contents(self.config, kind)
+
+    @property
+    def restores(self) -> list[str]:
+        """The records of the restores that `--config unit= subject= kind= from=` ask for. Raises ConfigError."""
+        name = self.config["from"]
+        if not (self.config["unit"] or self.config["subject"]) or not name:
+            raise ConfigError(
+                "restore needs to know what, and from where: "
+                "snakemake restore --config unit=df5c5206_3_vid from=s3 (or subject=df5c5206, with or without kind=vid)"
+            )
+        if name not in self.config.destinations:
+            raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(self.config.destinations)}")
+        units = chosen_units(self.config, name)
+        if not units:
+            raise ConfigError(f"no ledger of {name} knows a unit that was asked for")
+        for unit in units:
+            known_copy(self.config, unit, name)
+        return [str(self.paths.restored_record(name, unit)) for unit in units]
+
+    @property
+    def _registered(self) -> Private:
+        if self.private is None:
+            raise ConfigError("nobody is registered yet: begin with `ecogvault register`")
+        return self.private
+
+
+def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
+    """The plan of a run. The main process checks the configuration and looks at the raw folders; jobs do neither.
+
+    Raises EcogvaultError. Writes nothing.
+    """
+    if not main_process:
+        config = Config(values)
+        private = open_private(config) if config.private.is_dir() else None
+        return Plan(config, private, tuple(intake.recorded(config, private)) if private else ())
+    config = check(values)
+    layout.check(config)
+    if not config.private.exists():
+        return Plan(config, None, ())
+    private = open_private(config)
+    made = Plan(config, private, tuple(intake.look(config, private)))
+    if made.units:
+        from ecogvault.archive import recipients
+
+        recipients(config)
+    return made
+
+
+def announce(made: Plan) -> None:
+    """Tell the person on stderr what the plan leaves out, and why."""
+    for subject in made.subjects:
+        if subject.problem:
+            _say(f"{subject.code} is stopped: {subject.problem}")
+        if subject.waiting:
+            _say(
+                f"{subject.code}: {subject.waiting} new items wait: see `ecogvault order {subject.code}`, then --accept"
+            )
+        if subject.left:
+            _say(f"{subject.code}: {len(subject.left)} items get no number: `ecogvault order {subject.code}` says why")
+    if made.private is None:
+        _say("nobody is registered yet: begin with `ecogvault register`")
+
+
+def freeze(made: Plan) -> None:
+    """Before the first job: write what the run was planned with. Raises EcogvaultError."""
+    if made.private is not None:
+        intake.freeze(made.config, made.private, made.subjects)
+
+
+def close(made: Plan, *, succeeded: bool) -> None:
+    """After the last job: say where the units stand."""
+    wanted = made.receipts
+    there = sum(Path(receipt).exists() for receipt in wanted)
+    _say(f"{there} of {len(wanted)} copies have a receipt" + ("" if succeeded else "; run again for the rest"))
+
+
+def _say(text: str) -> None:
+    print(f"ecogvault: {text}", file=sys.stderr)
