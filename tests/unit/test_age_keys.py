@@ -20,6 +20,7 @@ from ecogvault.age import (
     NoRecipients,
     Passphrase,
     X25519Identity,
+    encoding,
     generate,
     new_envelope,
     parse_identity,
@@ -30,7 +31,7 @@ from ecogvault.age import (
     write_identity_file,
 )
 from ecogvault.age.encoding import decode_base64, decode_bech32, encode_base64, encode_bech32
-from ecogvault.age.header import HeaderIncomplete, parse_header
+from ecogvault.age.header import HeaderIncomplete, parse_header, render_header
 from ecogvault.cli import keygen
 
 PASSPHRASE = b"correct horse battery staple"
@@ -69,6 +70,20 @@ def test_one_wrong_character_of_a_recipient_is_always_detected(data: st.DataObje
 def test_what_is_not_bech32_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="."):
         decode_bech32(text)
+
+
+def test_bech32_in_mixed_case_is_refused() -> None:
+    with pytest.raises(ValueError, match="mixed"):
+        decode_bech32(SPECIFIED_RECIPIENT[:-1] + SPECIFIED_RECIPIENT[-1].upper())
+
+
+@pytest.mark.parametrize("values", [[0, 1], [0, 0, 0]])
+def test_bech32_with_padding_that_no_bytes_give_is_refused(values: list[int]) -> None:
+    # One byte takes two characters, the second of which ends with two zero bits.
+    checksum = encoding._polymod([*encoding._expand("age"), *values, 0, 0, 0, 0, 0, 0]) ^ 1
+    values = values + [checksum >> 5 * (5 - place) & 31 for place in range(6)]
+    with pytest.raises(ValueError, match="padding"):
+        decode_bech32("age1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[value] for value in values))
 
 
 @given(st.binary(max_size=100))
@@ -168,6 +183,11 @@ def test_a_header_that_is_cut_off_anywhere_is_known_as_cut_off() -> None:
         with pytest.raises(HeaderIncomplete):
             parse_header(header[:end])
     assert parse_header(header + b"payload").raw == header
+
+
+def test_a_header_for_nobody_is_refused() -> None:
+    with pytest.raises(HeaderError, match="no recipient stanza"):
+        parse_header(render_header([], bytes(16)))
 
 
 def test_a_header_of_a_later_version_is_named_as_such() -> None:
