@@ -25,6 +25,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     export.add_argument("--persons", type=Path, help="also write the patients' files for `register --person` here")
     export.set_defaults(run=_export)
 
+    demo = verbs.add_parser("demo", help="take a made-up export through the whole graph, by the real commands")
+    demo.add_argument("--dir", type=Path, default=Path("demo"), help="where everything is put (default: demo)")
+    demo.set_defaults(run=_demo)
+
 
 def _up(args: argparse.Namespace) -> int:
     from ecogvault.sandbox import servers
@@ -56,4 +60,26 @@ def _export(args: argparse.Namespace) -> int:
         print(
             f"{len(write_person_files(args.persons, export.patients))} person files for `ecogvault register --person`"
         )
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from ecogvault.cli.subjects import layout
+    from ecogvault.sandbox import demo
+
+    config_file, lines = demo.run(args.dir)
+    rows: list[dict[str, str | int]] = [
+        {
+            "unit": str(line.unit),
+            "destination": line.destination,
+            "evidence": line.evidence,
+            "objects": line.objects,
+            "size": f"{line.size / 1e6:.2f} MB",
+        }
+        for line in lines
+    ]
+    print(f"\n{layout(('unit', 'destination', 'evidence', 'objects', 'size'), rows)}\n")
+    for what, where in demo.whereabouts(args.dir):
+        print(f"{what:<34} {where}")
+    print(f"\nThe local S3 server is down again; its data stays. The configuration was {config_file}.")
     return 0
