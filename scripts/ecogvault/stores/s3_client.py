@@ -9,8 +9,10 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError as ConnectionFailed,
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -109,7 +111,7 @@ def explain(error: BotoCoreError | ClientError, bucket: str, key: str | None = N
         )
     if isinstance(error, ClientError):
         return _explain_answer(error, bucket, what)
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (ConnectionFailed, HTTPClientError, IncompleteReadError)):
         return Unreachable(
             f"{what}: the service cannot be reached ({error}): check the network and endpoint_url, then run again"
         )
