@@ -105,8 +105,8 @@ def open_single(sealed: Path, identities: Sequence[Identity], directory: Path, *
         with open(sealed, "rb", buffering=0) as stream:
             size = decrypt_stream(stream, identities, take, threads=threads)
         if not target.has(file.path, size, digest.hexdigest()):
-            file.finish()
-            target.sync()
+            target.keep(file)
+            target.finish()
     finally:
         file.discard()
     return directory / file.path

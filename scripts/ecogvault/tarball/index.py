@@ -127,6 +127,8 @@ def _member(record: dict[str, Any]) -> IndexedMember:
 
 
 def _is_sound(index: Index) -> bool:
+    if not is_safe(index.unit) or "/" in index.unit:
+        return False
     plain = packed = 0
     frames = index.frames()
     for frame, size in frames:

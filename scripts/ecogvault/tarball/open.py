@@ -181,12 +181,11 @@ def open_sealed_tarball(
         frames = _Frames(sealed, content)
         manifest = _manifest(frames, index)
         chosen = chosen_members(index, members)
-        folder = target / index.unit
-        goal = Target(folder)
+        goal = Target(target, index.unit)
         there = {member.path for member in chosen if goal.has(member.path, member.size, member.sha256)}
         jobs = _jobs(index, {member.path for member in chosen}, everything=members is None)
         _carry_out(frames, jobs, goal, there, threads, progress)
-    return Opened(index.unit, folder, manifest, tuple(member.path for member in chosen))
+    return Opened(index.unit, target / index.unit, manifest, tuple(member.path for member in chosen))
 
 
 def chosen_members(index: Index, members: Sequence[str] | None) -> list[IndexedMember]:
@@ -284,7 +283,7 @@ def _carry_out(
                 for view in _steps(slot, part):
                     file.write(view)
                 if part.start + part.length == part.member.size:
-                    file.finish()
+                    target.keep(file)
                     file = None
         if progress is not None:
             progress(slot.job.size)
@@ -292,10 +291,11 @@ def _carry_out(
     slots = [_Slot() for _ in range(min(threads + _SLOTS_AHEAD, _MOST_SLOTS) if threads > 1 else 1)]
     try:
         run(begin, [Stage(frames.unpack, ordered=False), Stage(check), Stage(write)], slots, threads=threads)
+        target.finish()
     finally:
         if file is not None:
             file.discard()
-    target.sync()
+        target.discard()
 
 
 def _steps(slot: _Slot, part: _Part) -> Iterator[memoryview]:

@@ -75,12 +75,14 @@ class _Unit:
         if self._waiting:
             raise TarballDamaged(f"{len(self._waiting)} files are missing, the first is {min(self._waiting)}")
         if self._goal is not None:
-            self._goal.sync()
+            self._goal.finish()
         return self.manifest
 
     def discard(self) -> None:
         if self._writer is not None:
             self._writer.discard()
+        if self._goal is not None:
+            self._goal.discard()
 
     def _start(self, unit: str) -> None:
         if self._path != MANIFEST_NAME:
@@ -90,7 +92,7 @@ class _Unit:
         if self._expected not in (None, unit):
             raise WrongUnit(f"the sealed tarball holds unit {unit}, but {self._expected} was asked for")
         self.unit = unit
-        self._goal = Target(self._target / unit)
+        self._goal = Target(self._target, unit)
         self._writer = CheckedWriter(self._goal)
 
     def _end_text(self) -> None:
@@ -107,7 +109,7 @@ def _place(goal: Target | None, path: str, text: bytes) -> None:
     if goal is not None and not goal.has(path, len(text), digest):
         file = goal.create(path)
         file.write(memoryview(text))
-        file.finish()
+        goal.keep(file)
 
 
 def open_stream(

@@ -3,11 +3,15 @@
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import sync_folder, temporary_beside
 from ecogvault.manifest import is_safe, sha256_of
+
+_TOGETHER = 128
+_FLUSHING = 8
 
 
 class UnsafePath(EcogvaultError):
@@ -19,11 +23,16 @@ class OtherContent(EcogvaultError):
 
 
 class Target:
-    """A folder that files are opened into: folders 0700, files 0600, each under its name only when it is whole."""
+    """A folder that files are opened into: folders 0700, files 0600, each under its name only when it is whole.
 
-    def __init__(self, folder: Path) -> None:
+    All paths are below `folder/inside`; `folder` itself may be a link, nothing below it may.
+    """
+
+    def __init__(self, folder: Path, inside: str = "") -> None:
         self.folder = folder
+        self._inside = f"{inside}/" if inside else ""
         self._made: set[Path] = set()
+        self._whole: list[OpenedFile] = []
 
     def has(self, path: str, size: int, sha256: str) -> bool:
         """Whether the file is there already, with this content. Raises OtherContent and UnsafePath."""
@@ -39,15 +48,40 @@ class Target:
         return True
 
     def create(self, path: str) -> "OpenedFile":
-        """A new file; it gets its name by OpenedFile.finish. Raises UnsafePath, and OSError as it comes."""
+        """A new file; it gets its name by keep(). Raises UnsafePath, and OSError as it comes."""
         return OpenedFile(path, self._place(path, make=True))
 
-    def sync(self) -> None:
-        """Flush the names of all files made so far to disk."""
+    def keep(self, file: "OpenedFile") -> None:
+        """Take a whole, checked file: it is flushed to disk and named here or by a later call, at the latest finish().
+
+        Raises OtherContent when a name was taken meanwhile, and OSError as it comes.
+        """
+        self._whole.append(file)
+        if len(self._whole) >= _TOGETHER:
+            self._name_all()
+
+    def finish(self) -> None:
+        """Name what was kept, and flush all names to disk."""
+        self._name_all()
         for folder in self._made:
             sync_folder(folder)
 
-    def _place(self, path: str, *, make: bool) -> Path:
+    def discard(self) -> None:
+        """Remove what was kept and has no name yet."""
+        while self._whole:
+            self._whole.pop().discard()
+
+    def _name_all(self) -> None:
+        # A flush mostly waits, and file systems serve many at once as fast as one.
+        with ThreadPoolExecutor(min(_FLUSHING, len(self._whole) or 1)) as pool:
+            for _ in pool.map(OpenedFile.flush, self._whole):
+                pass
+        for file in self._whole:
+            file.name()
+        self._whole.clear()
+
+    def _place(self, relative: str, *, make: bool) -> Path:
+        path = self._inside + relative
         if not is_safe(path):
             raise UnsafePath(
                 "a member's path leads out of its folder, or is not printable ASCII: nothing of it is opened"
@@ -83,21 +117,26 @@ class OpenedFile:
         while view:
             view = view[os.write(self._descriptor, view) :]
 
-    def finish(self) -> None:
-        """Flush the file to disk and give it its name. Raises OtherContent when the name was taken meanwhile."""
+    def flush(self) -> None:
+        """Flush the content to disk and close the file; OSError as it comes."""
         os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close()
+
+    def name(self) -> None:
+        """Give the flushed file its name. Raises OtherContent when the name was taken meanwhile."""
         if os.path.lexists(self._place):
             self.discard()
             raise OtherContent(f"{self.path} came into being while it was opened: nothing is ever overwritten")
         os.rename(self._temporary, self._place)
 
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def discard(self) -> None:
-        """Remove the unfinished file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Remove the unnamed file."""
+        self._close()
         self._temporary.unlink(missing_ok=True)
 
 
@@ -125,7 +164,7 @@ class CheckedWriter:
         """Whether the content is right; then the file has its name, else it is gone."""
         right = self._digest.hexdigest() == sha256
         if self._file is not None and right:
-            self._file.finish()
+            self._target.keep(self._file)
             self._file = None
         self.discard()
         return right
