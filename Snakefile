@@ -1,18 +1,13 @@
-# ecogvault: a hospital export in; de-identified, sealed and proven copies out.
-# `snakemake -n` shows what would be done, `snakemake --cores N` does it. Settings: config/config.yaml.
-
+# ecogvault: a hospital export in; de-identified, sealed and proven copies out. Settings: config/config.yaml.
 import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.27")
-
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from ecogvault import workflow as ecogvault
-from ecogvault.errors import EcogvaultError
 
 # Snakemake merges configuration files deeply: with --configfile, a lab's own destinations must not linger.
 if not workflow.overwrite_configfiles:
@@ -20,16 +15,23 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
-try:
+with ecogvault.explained(WorkflowError):
     PLAN = ecogvault.plan(config, main_process=workflow.is_main_process)
-except EcogvaultError as error:
-    raise WorkflowError(str(error)) from None
 
 
 pathvars:
     results=PLAN.results,
     sealed=PLAN.sealed,
     restored=PLAN.restored,
+
+
+# The other targets that a person asks for stand at the top of their stage's file.
+rule all:
+    input:
+        PLAN.receipts,
+        PLAN.slips,
+        PLAN.verdicts,
+        PLAN.refusals,
 
 
 include: "rules/common.smk"
@@ -42,7 +44,7 @@ include: "rules/actions.smk"
 
 
 onstart:
-    ecogvault.freeze(PLAN)
+    ecogvault.freeze(PLAN, WorkflowError)
 
 
 onsuccess:

@@ -1,4 +1,4 @@
-# Where things are: paths by unit, and the lists of units that the targets ask for.
+# Where things are: what wildcards stand for, and the files of a unit.
 
 
 wildcard_constraints:
@@ -7,11 +7,6 @@ wildcard_constraints:
     kind="edf|bdf|vid|sync",
     fingerprint="[0-9a-f]{12}",
     destination="[a-z][a-z0-9-]*",
-
-
-def by_unit(pattern):
-    """`pattern` for every unit of every open subject."""
-    return [pattern.format(unit=unit, code=unit.code) for unit in PLAN.units]
 
 
 def slip(wildcards):

@@ -6,8 +6,8 @@ SCAN_FORMAT = 1  # raise it to have every unit scanned again
 
 rule deidentify:
     input:
-        by_unit(PLAN.results + "/{code}/phi/{unit}.json"),
         PLAN.slips,
+        PLAN.verdicts,
         PLAN.refusals,
 
 

@@ -3,7 +3,7 @@
 
 rule restore:
     input:
-        PLAN.restores,
+        lambda wildcards: PLAN.restores,
 
 
 # Receipts are params, not inputs: as inputs they would first archive whatever lies in the raw folder now.

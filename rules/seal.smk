@@ -5,7 +5,7 @@ SEAL_FORMAT = 1  # raise it to have every unit sealed again
 
 rule seal:
     input:
-        by_unit(PLAN.sealed + "/{code}/sealed/{unit}.tar.zst.age"),
+        PLAN.tarballs,
         PLAN.refusals,
 
 

@@ -9,7 +9,6 @@ Tracebacks go to the rule's log and nowhere else; stderr gets one line that says
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ecogvault.config import Config
-from ecogvault.errors import EcogvaultError
+from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import is_full
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -80,17 +79,6 @@ def job(snakemake: Any) -> Iterator[Rule]:
         _fail(error, what, f"{error.strerror or 'a file cannot be read or written'}: {advice}", target)
     except Exception as error:
         _fail(error, what, "a fault in ecogvault itself: the log holds the traceback", target)
-
-
-def safe_traceback(error: BaseException) -> str:
-    """Where an error came from, without its text: the text of a foreign error may hold a raw path."""
-    lines = []
-    seen: BaseException | None = error
-    while seen is not None:
-        frames = traceback.StackSummary.extract(traceback.walk_tb(seen.__traceback__))
-        lines += [f"{type(seen).__name__}, raised at (innermost last):", *(line.rstrip() for line in frames.format())]
-        seen = seen.__cause__ or seen.__context__
-    return "\n".join(lines)
 
 
 def _fail(error: Exception, what: str, message: str, target: Path | None) -> None:

@@ -1,7 +1,8 @@
 """What the Snakefile asks for: the plan of a run as lists of files. The library itself never imports Snakemake."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ecogvault import gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
+from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.intake import SubjectPlan
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -69,6 +71,16 @@ class Plan:
             for unit in self.units
             if destination.takes(unit.kind)
         ]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Every unit's verdict."""
+        return [str(self.paths.verdict(unit)) for unit in self.units]
+
+    @property
+    def tarballs(self) -> list[str]:
+        """Every unit's sealed tarball."""
+        return [str(self.paths.sealed(unit)) for unit in self.units]
 
     @property
     def refusals(self) -> list[str]:
@@ -139,9 +151,11 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
     config = check(values)
     layout.check(config)
     if not config.private.exists():
+        announce(Plan(config, None, ()))
         return Plan(config, None, ())
     private = open_private(config)
     made = Plan(config, private, tuple(intake.look(config, private)))
+    announce(made)
     if made.units:
         from ecogvault.archive import recipients
 
@@ -164,10 +178,27 @@ def announce(made: Plan) -> None:
         _say("nobody is registered yet: begin with `ecogvault register`")
 
 
-def freeze(made: Plan) -> None:
-    """Before the first job: write what the run was planned with. Raises EcogvaultError."""
+@contextmanager
+def explained(kind: type[Exception]) -> Iterator[None]:
+    """Turn our errors into `kind`, which the caller shows as a line and not as a traceback.
+
+    A foreign error may hold a raw path in its text: only its class and place are said.
+    """
+    try:
+        yield
+    except EcogvaultError as error:
+        raise kind(str(error)) from None
+    except OSError as error:
+        raise kind(f"a file cannot be read or written: {error.strerror}\n{safe_traceback(error)}") from None
+    except Exception as error:
+        raise kind(f"a fault in ecogvault itself:\n{safe_traceback(error)}") from None
+
+
+def freeze(made: Plan, kind: type[Exception]) -> None:
+    """Before the first job: write what the run was planned with. Raises `kind`."""
     if made.private is not None:
-        intake.freeze(made.config, made.private, made.subjects)
+        with explained(kind):
+            intake.freeze(made.config, made.private, made.subjects)
 
 
 def close(made: Plan, *, succeeded: bool) -> None:

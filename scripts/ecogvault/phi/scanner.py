@@ -80,23 +80,30 @@ class Names:
             for person, spellings in enumerate(self._spellings):
                 for pattern in patterns_of(person, spellings, region):
                     patterns.setdefault((pattern.expression, pattern.any_case), pattern)
-            self._compiled[region] = _compile(tuple(patterns.values()))
+            self._compiled[region] = _compile(tuple(patterns.values()), region)
         return self._compiled[region]
 
 
-def _compile(patterns: tuple[Pattern, ...]) -> _Compiled:
-    databases = []
-    for first in range(0, len(patterns), _GROUP):
-        group = patterns[first : first + _GROUP]
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        database.compile(
-            expressions=[pattern.expression for pattern in group],
-            ids=list(range(first, first + len(group))),
-            elements=len(group),
-            flags=[hyperscan.HS_FLAG_CASELESS if pattern.any_case else 0 for pattern in group],
-        )
-        databases.append(database)
-    return _Compiled(patterns, tuple(databases))
+def _compile(patterns: tuple[Pattern, ...], region: Region) -> _Compiled:
+    # On quiet 16-bit samples one engine for all encodings runs at 1.5 GB/s, and two, one of them for UTF-16, at 2.3.
+    wide = [number for number, pattern in enumerate(patterns) if pattern.encoding.startswith("utf-16")]
+    apart = wide if region is Region.SAMPLES else []
+    together = sorted(set(range(len(patterns))) - set(apart))
+    groups = [
+        numbers[first : first + _GROUP] for numbers in (together, apart) for first in range(0, len(numbers), _GROUP)
+    ]
+    return _Compiled(patterns, tuple(_engine(patterns, group) for group in groups))
+
+
+def _engine(patterns: tuple[Pattern, ...], numbers: list[int]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[patterns[number].expression for number in numbers],
+        ids=numbers,
+        elements=len(numbers),
+        flags=[hyperscan.HS_FLAG_CASELESS if patterns[number].any_case else 0 for number in numbers],
+    )
+    return database
 
 
 class ByteScanner:

@@ -21,6 +21,7 @@ from ecogvault.stores.base import (
     Stored,
     Unknown,
     UploadState,
+    Whole,
     same_metadata,
 )
 from ecogvault.stores.errors import (
@@ -134,16 +135,16 @@ class S3Store:
             raise BadKey(
                 f"a key of bucket {self.bucket} is empty, absolute or longer than 1,024 bytes: correct 'layout'"
             )
+        whole, sent = state.whole, 0
         for round_number in range(PUT_ATTEMPTS):
             found = self._look(key)
-            whole = state.whole
             if isinstance(found, Present):
                 if (same or same_metadata(metadata))(found):
                     self._drop(key, state)
                     if found.size > self.part_size:
                         self._tidy(key)
                     seen = whole is not None and found.checksum is not None and whole.crc64nvme == found.checksum
-                    return self._adopted(key, found, whole.sha256_tree if whole and seen else "")
+                    return self._adopted(key, found, whole.sha256_tree if whole and seen else "", sent)
                 if replace is None or replace != found.etag:
                     self._drop(key, state)
                     raise KeyTaken(
@@ -162,7 +163,8 @@ class S3Store:
                 stored = send_parts(
                     target, source, state=state, preferred=self.part_size, pool=self._pool, progress=progress
                 )
-            except Again:
+            except Again as again:
+                whole, sent = again.whole or whole, sent + again.sent
                 # Somebody else was at this key in the same moment: look again, after a moment that grows.
                 threading.Event().wait(random.uniform(0, 0.1 * 2**round_number))
                 continue
@@ -174,6 +176,7 @@ class S3Store:
                 state.forget()
                 self._tidy(key)
                 return stored
+            whole, sent = Whole(stored.sha256_tree, stored.crc64nvme), sent + stored.bytes_sent
             # Some services let two conditional completions pass that come in the same moment: only the last counts.
         raise Unreachable(
             f"{key} in bucket {self.bucket}: others keep writing this key: run again when they have ended"
@@ -305,7 +308,7 @@ class S3Store:
             f"{key} in bucket {self.bucket}: what was received is not what the service confirms: run again"
         )
 
-    def _adopted(self, key: str, found: Present, sha256_tree: str) -> Stored:
+    def _adopted(self, key: str, found: Present, sha256_tree: str, sent: int) -> Stored:
         return Stored(
             key=key,
             bucket=self.bucket,
@@ -316,7 +319,7 @@ class S3Store:
             crc64nvme=found.checksum,
             md5=None,
             sha256_tree=sha256_tree,
-            bytes_sent=0,
+            bytes_sent=sent,
             adopted=True,
         )
 

@@ -9,7 +9,6 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as ConnectionFailed,
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
@@ -18,6 +17,9 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as ConnectionFailed,
 )
 
 from ecogvault.stores.errors import Archived, BucketMissing, Denied, NoCredentials, NotFound, StoreError, Unreachable

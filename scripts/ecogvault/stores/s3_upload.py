@@ -35,7 +35,13 @@ _buffers = threading.local()
 
 
 class Again(StoreError):
-    """The condition of the last request did not hold, or the upload has vanished: look at the key again."""
+    """The condition of the last request did not hold, or the upload has vanished: look at the key again.
+
+    `whole` is what was sent, and `sent` how much: it may be there after all, when only the answer was lost.
+    """
+
+    whole: Whole | None = None
+    sent: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,11 @@ def send_whole(target: Target, source: Source, progress: Callable[[int], None] |
         )
 
     with explained(target.bucket, target.key):
-        answer = _conditional(lambda: _whole_on_arrival(send))
+        try:
+            answer = _conditional(lambda: _whole_on_arrival(send))
+        except Again as again:
+            again.whole, again.sent = Whole(tree.hexdigest(), f"{crc:016x}"), len(body)
+            raise
     confirmed_crc, confirmed_md5 = _confirmed(answer, body, crc, target)
     if progress:
         progress(len(body))
@@ -171,7 +181,12 @@ def send_parts(
         {"PartNumber": number, "ETag": done[number][0].etag, "ChecksumCRC64NVME": b64(done[number][1])}
         for number in sorted(done)
     ]
-    answer = _complete(target, upload_id, parts, b64(whole_crc), source.size)
+    bytes_sent = sum(sent for _, _, sent in done.values())
+    try:
+        answer = _complete(target, upload_id, parts, b64(whole_crc), source.size)
+    except Again as again:
+        again.whole, again.sent = whole, bytes_sent
+        raise
     return Stored(
         key=target.key,
         bucket=target.bucket,
@@ -182,7 +197,7 @@ def send_parts(
         crc64nvme=_confirmed_whole(target, answer, whole, source.size),
         md5=None,
         sha256_tree=whole.sha256_tree,
-        bytes_sent=sum(sent for _, _, sent in done.values()),
+        bytes_sent=bytes_sent,
         adopted=False,
     )
 
