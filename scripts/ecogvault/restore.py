@@ -200,8 +200,11 @@ def _restore_files(
         if progress is not None:
             progress(entry.size)
 
-    run_all(fetch, (entry for entry in manifest if entry.path not in excluded))
-    target.sync()
+    try:
+        run_all(fetch, (entry for entry in manifest if entry.path not in excluded))
+        target.finish()
+    finally:
+        target.discard()
     return manifest
 
 

@@ -5,6 +5,7 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import sync_folder, temporary_beside
@@ -33,6 +34,7 @@ class Target:
         self._inside = f"{inside}/" if inside else ""
         self._made: set[Path] = set()
         self._whole: list[OpenedFile] = []
+        self._lock = Lock()  # restores keep files from several threads
 
     def has(self, path: str, size: int, sha256: str) -> bool:
         """Whether the file is there already, with this content. Raises OtherContent and UnsafePath."""
@@ -56,13 +58,15 @@ class Target:
 
         Raises OtherContent when a name was taken meanwhile, and OSError as it comes.
         """
-        self._whole.append(file)
-        if len(self._whole) >= _TOGETHER:
-            self._name_all()
+        with self._lock:
+            self._whole.append(file)
+            if len(self._whole) >= _TOGETHER:
+                self._name_all()
 
     def finish(self) -> None:
         """Name what was kept, and flush all names to disk."""
-        self._name_all()
+        with self._lock:
+            self._name_all()
         for folder in self._made:
             sync_folder(folder)
 
