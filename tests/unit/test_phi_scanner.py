@@ -4,7 +4,7 @@ import random
 import unicodedata
 from itertools import pairwise, product
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -273,9 +273,9 @@ def noise_surnames(count: int) -> list[Person]:
 
 
 def test_noise_holds_no_names() -> None:
-    generator = numpy.random.default_rng(20260301)
+    generator = np.random.default_rng(20260301)
     size = 16 * 1024 * 1024
-    noise = generator.integers(0, 256, size, dtype=numpy.uint8).tobytes()
+    noise = generator.integers(0, 256, size, dtype=np.uint8).tobytes()
     steps = generator.normal(0, 12, (size // 2 // 1024, 1024)).cumsum(axis=1)
     quiet = (steps - steps.mean(axis=1, keepdims=True)).round().astype("<i2").tobytes()
     names = Names.of(noise_surnames(200))
