@@ -101,7 +101,7 @@ def run(folder: Path) -> tuple[Path, list[Shown]]:
         config = write_config(TEMPLATE, config_file, folder, services.s3["endpoint_url"])
         _buckets(config, services.s3)
         shell = _Shell(_environment(services.s3))
-        _prepare(shell, folder, config_file)
+        _prepare(shell, folder, config_file, config)
         _archive(shell, config_file, config)
         return config_file, shown(config)
 
@@ -160,12 +160,15 @@ def whereabouts(folder: Path) -> list[tuple[str, Path]]:
     ]
 
 
-def _prepare(shell: _Shell, folder: Path, config_file: Path) -> None:
+def _prepare(shell: _Shell, folder: Path, config_file: Path, config: Config) -> None:
     """The hospital's export, keys and the two patients: what a lab has, or makes once."""
     hospital = folder / "hospital"
     if not hospital.exists():
         _whole(hospital, lambda place: make_export(place))
         print(f"A made-up hospital export lies in {hospital}: three people, of whom two are the lab's.")
+    for destination in config.destinations.values():
+        if destination.type == "folder":  # to the program, one that is missing is one that is not mounted
+            Path(destination.settings["path"]).mkdir(parents=True, exist_ok=True)
     keys = folder / "keys"
     if not keys.exists():
         _whole(keys, lambda place: _make_keys(shell, place))
@@ -201,13 +204,17 @@ def _register(shell: _Shell, config_file: Path, folder: Path, hospital: Path, pe
 def _archive(shell: _Shell, config_file: Path, config: Config) -> None:
     """What a lab does with each export."""
     snakemake = ("snakemake", "--configfile", config_file)
-    quiet = ("--quiet", "rules", "reason", "host")
-    shell(*snakemake, "--cores", "2", "--dry-run", *quiet)
-    shell(*snakemake, "--cores", "2", *quiet)
-    shell(*snakemake, "--cores", "2", *quiet, "--", "verify")
+    quiet = ("--cores", "2", "--quiet", "rules", "reason", "host")
+    print("\n# What would be done (without --quiet: every job with its files):")
+    shell(*snakemake, "--dry-run", *quiet)
+    print("\n# Number, de-identify, scan, seal, send:")
+    shell(*snakemake, *quiet)
+    print("\n# Is everything where the ledgers say it is?")
+    shell(*snakemake, *quiet, "--", "verify")
+    print("\n# A session folder comes back from its sealed tarball, and is compared file by file:")
     units = [line.unit for line in shown(config) if line.destination == RESTORED_FROM and line.unit.kind == "vid"]
     wanted = ("--config", f"unit={units[0]}", f"from={RESTORED_FROM}")
-    shell(*snakemake, "--cores", "2", *quiet, *wanted, "--", "restore")
+    shell(*snakemake, *quiet, *wanted, "--", "restore")
 
 
 def _program(name: str) -> Path:
