@@ -12,6 +12,7 @@ from ecogvault import chain, gate, layout, ledger
 from ecogvault.age import Recipient, read_recipients
 from ecogvault.config import Config, ConfigError
 from ecogvault.deidentify import ensure_tree
+from ecogvault.files import lock
 from ecogvault.intake.assignment import read_sessions, unit_state
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
@@ -77,25 +78,27 @@ def seal_unit(
     generation = current_generation(paths, unit, listed)
     start = next(row.start for row in read_sessions(paths, unit.code) if row.unit == unit)
     tree = Tree.of(config)
-    done = seal(
-        listed,
-        root=paths.subject(unit.code),
-        unit=str(unit),
-        tarball=tarball,
-        index=index,
-        statement=statement,
-        recipients=recipients(config),
-        generation=generation,
-        previous_statement_sha256=chain.previous(private, unit),
-        signing_key=config.signing_key,
-        signers=config.path("signers"),
-        mtime=int(start.timestamp()),
-        threads=threads,
-        mode=tree.file_mode,
-        group=tree.gid,
-        progress=progress,
-    )
-    chain.keep(private, unit, read_record(statement))
+    # The orphan of a killed run may still be sealing this unit: tarball, index and statement belong together.
+    with lock(tarball.parent / f".{unit}.lock", what=f"the sealing of {unit}"):
+        done = seal(
+            listed,
+            root=paths.subject(unit.code),
+            unit=str(unit),
+            tarball=tarball,
+            index=index,
+            statement=statement,
+            recipients=recipients(config),
+            generation=generation,
+            previous_statement_sha256=chain.previous(private, unit),
+            signing_key=config.signing_key,
+            signers=config.path("signers"),
+            mtime=int(start.timestamp()),
+            threads=threads,
+            mode=tree.file_mode,
+            group=tree.gid,
+            progress=progress,
+        )
+        chain.keep(private, unit, read_record(statement))
     return f"generation {generation}: {listed.total_size} bytes sealed as {done.size}, tree hash {done.sha256_tree}"
 
 

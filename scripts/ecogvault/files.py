@@ -6,6 +6,7 @@ Every write of the project goes to a temporary file in the same folder, is flush
 import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ from typing import BinaryIO
 from ecogvault.errors import EcogvaultError
 
 TEMPORARY_SUFFIX = ".part~"
+
+_log = logging.getLogger("ecogvault")
 
 
 class NoSpace(EcogvaultError):
@@ -110,9 +113,12 @@ def lock(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Locked(f"{what} is in use by {_holder(descriptor)}: wait for it to end, then run again") from None
+            if not wait:
+                raise Locked(f"{what} is in use by {_holder(descriptor)}: wait for it to end, then run again") from None
+            _log.info("waiting: %s is in use by %s", what, _holder(descriptor))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.ftruncate(descriptor, 0)
         holder = {
             "host": socket.gethostname(),
@@ -124,6 +130,21 @@ def lock(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def holder(path: Path) -> str | None:
+    """Who holds the lock on `path` now, or None if nobody does. Takes and writes nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _holder(descriptor: int) -> str:

@@ -14,6 +14,7 @@ from ecogvault.age import Identity, decrypt_stream, read_identities, read_passph
 from ecogvault.config import Config, ConfigError, Destination
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged, EcogvaultError
+from ecogvault.files import lock
 from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -70,10 +71,11 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
     statement = _statement(config, store, destination, unit, copy)
     folder = record.parent / str(unit)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if destination.form == "tarball":
-        manifest = _restore_tarball(config, store, unit, copy, statement, folder, progress)
-    else:
-        manifest = _restore_files(config, store, destination, unit, copy, statement, folder, progress)
+    with lock(folder.parent / f".{unit}.lock", what=f"the restore of {unit} from {name}"):
+        if destination.form == "tarball":
+            manifest = _restore_tarball(config, store, unit, copy, statement, folder, progress)
+        else:
+            manifest = _restore_files(config, store, destination, unit, copy, statement, folder, progress)
     write_record(
         record,
         {

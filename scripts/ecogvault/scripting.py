@@ -8,6 +8,7 @@ Tracebacks go to the rule's log and nowhere else; stderr gets one line that says
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ecogvault.closing import FAILED
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import is_full
@@ -61,6 +63,8 @@ def job(snakemake: Any) -> Iterator[Rule]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    # Being told to end is an interruption: what is open is closed, and nothing half-written stays.
+    signal.signal(signal.SIGTERM, _interrupt)
     what = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     try:
         yield Rule(
@@ -74,18 +78,32 @@ def job(snakemake: Any) -> Iterator[Rule]:
         )
     except EcogvaultError as error:
         _fail(error, what, str(error), target)
+    except KeyboardInterrupt as error:
+        _fail(error, what, "interrupted; what was done is kept, run again to go on", target)
     except OSError as error:
-        advice = "make room, then run again" if is_full(error) else "see the log"
-        _fail(error, what, f"{error.strerror or 'a file cannot be read or written'}: {advice}", target)
+        advice = "make room, then run again" if is_full(error) else "mend that, then run again"
+        _fail(error, what, f"{_place(error, config)}{error.strerror or type(error).__name__}: {advice}", target)
     except Exception as error:
         _fail(error, what, "a fault in ecogvault itself: the log holds the traceback", target)
 
 
-def _fail(error: Exception, what: str, message: str, target: Path | None) -> None:
-    log.error("%s\n%s", message, safe_traceback(error))
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(error: BaseException, what: str, message: str, target: Path | None) -> None:
+    log.error("%s%s\n%s", FAILED, message, safe_traceback(error))
     where = f" (log: {target})" if target else ""
     print(f"ecogvault: {what}: {message}{where}", file=sys.stderr)
     sys.exit(1)
+
+
+def _place(error: OSError, config: Config) -> str:
+    """The path that an OSError is about, if it is one of the results: others may be raw."""
+    name = error.filename
+    if isinstance(name, str) and Path(os.path.abspath(name)).is_relative_to(os.path.abspath(config.results)):
+        return f"{name}: "
+    return ""
 
 
 def _files(names: Any) -> SimpleNamespace:

@@ -43,6 +43,10 @@ from ecogvault.tarball import HOW_TO_OPEN
 from ecogvault.transfer import Secret, TransferState, UploadState
 
 
+# No store divides an object of up to this size (S3's smallest part).
+SMALLEST_PART = 5 * 1024 * 1024
+
+
 class StoreUnknown(StoreError):
     """A destination neither says that an object is there nor that it is not."""
 
@@ -188,7 +192,8 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
     def same(present: Present) -> bool:
         if shipment.destination.type == "folder":
             return _content_is(shipment.store, key, entry.sha256)
-        return _holds(present, ours)
+        plain = not shipment.destination.encrypts(shipment.unit.kind)
+        return _holds(present, ours) and (not plain or present.size == entry.size)
 
     replace = str(before["etag"]) if before is not None and before["etag"] else None
     if not shipment.destination.encrypts(shipment.unit.kind):
@@ -215,13 +220,15 @@ def _before(shipment: Shipment, key: str) -> Mapping[str, Any] | None:
 def _envelope(shipment: Shipment, key: str, entry: Entry) -> Envelope:
     """What encrypts one file on its way: that of an interrupted transfer of the same plaintext, or a new one.
 
-    It is in `private/transfer/` before the first byte is sent.
+    It is in `private/transfer/` before the first byte is sent, unless the file goes in one request: then nothing of it
+    can be resumed. (In a folder it is the only thing that tells our own copy from another's, and is always kept.)
     """
     secret = shipment.state.secret(key, entry.sha256)
     if secret is not None:
         return Envelope.restore(secret.header, secret.file_key, secret.nonce)
     envelope = new_envelope(shipment.recipients)
-    shipment.state.keep_secret(key, Secret(envelope.header, envelope.file_key, envelope.nonce), entry.sha256)
+    if entry.size > SMALLEST_PART or shipment.destination.type == "folder":
+        shipment.state.keep_secret(key, Secret(envelope.header, envelope.file_key, envelope.nonce), entry.sha256)
     return envelope
 
 

@@ -1,22 +1,27 @@
 """What the Snakefile asks for: the plan of a run as lists of files. The library itself never imports Snakemake."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault import gate, intake, layout
+from ecogvault import closing, gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import EcogvaultError, safe_traceback
+from ecogvault.files import lock
 from ecogvault.intake import SubjectPlan
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private, open_private
 from ecogvault.restore import known_copy
 from ecogvault.verify import chosen_units
+
+# What is held until the process ends; the system lets go of it even after `kill -9`.
+_RUN = ExitStack()
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Plan:
     config: Config
     private: Private | None
     subjects: tuple[SubjectPlan, ...]
+    began: float = field(default_factory=time.time)
 
     @cached_property
     def paths(self) -> Paths:
@@ -164,16 +170,15 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
 
 
 def announce(made: Plan) -> None:
-    """Tell the person on stderr what the plan leaves out, and why."""
+    """Tell the person on stderr what the plan leaves out and why, and whether the folder is locked."""
+    advice = closing.lock_advice()
+    if advice is not None:
+        _say(advice)
     for subject in made.subjects:
         if subject.problem:
             _say(f"{subject.code} is stopped: {subject.problem}")
-        if subject.waiting:
-            _say(
-                f"{subject.code}: {subject.waiting} new items wait: see `ecogvault order {subject.code}`, then --accept"
-            )
-        if subject.left:
-            _say(f"{subject.code}: {len(subject.left)} items get no number: `ecogvault order {subject.code}` says why")
+    for line in _waiting(made):
+        _say(f"waiting: {line}")
     if made.private is None:
         _say("nobody is registered yet: begin with `ecogvault register`")
 
@@ -195,17 +200,35 @@ def explained(kind: type[Exception]) -> Iterator[None]:
 
 
 def freeze(made: Plan, kind: type[Exception]) -> None:
-    """Before the first job: write what the run was planned with. Raises `kind`."""
+    """Before the first job: write what the run was planned with, and hold the run's lock to its end. Raises `kind`."""
+    _RUN.enter_context(lock(closing.RUN_LOCK, what="this folder"))
     if made.private is not None:
         with explained(kind):
             intake.freeze(made.config, made.private, made.subjects)
 
 
 def close(made: Plan, *, succeeded: bool) -> None:
-    """After the last job: say where the units stand."""
+    """After the last job: what was done, what failed and why, what waits, and the next command."""
     wanted = made.receipts
-    there = sum(Path(receipt).exists() for receipt in wanted)
-    _say(f"{there} of {len(wanted)} copies have a receipt" + ("" if succeeded else "; run again for the rest"))
+    for line in closing.summary(
+        there=sum(Path(receipt).exists() for receipt in wanted),
+        wanted=len(wanted),
+        failed=closing.failures(made.began),
+        waiting=_waiting(made),
+        succeeded=succeeded,
+        command=closing.own_command(),
+    ):
+        _say(line)
+
+
+def _waiting(made: Plan) -> list[str]:
+    found = []
+    for subject in made.subjects:
+        if subject.waiting:
+            found.append(f"{subject.waiting} new items of {subject.code}: ecogvault order {subject.code} --accept")
+        if subject.left:
+            found.append(f"{len(subject.left)} items of {subject.code} get no number: ecogvault order {subject.code}")
+    return found
 
 
 def _say(text: str) -> None:

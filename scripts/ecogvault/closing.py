@@ -1,0 +1,73 @@
+"""What a run says to the person who started it: at its end what was done, what failed and what to do next; and at its
+start, when another run was killed or is still going.
+"""
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecogvault.files import holder
+
+LOGS = Path("logs")
+FAILED = "FAILED: "
+"""What begins the line of a job's log, after its time, that says why the job failed."""
+
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+RUN_LOCK = Path(".snakemake/ecogvault.lock")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job whose newest attempt failed: what it was, the one line that matters, and its log."""
+
+    job: str
+    line: str
+    log: Path
+
+
+def failures(since: float, logs: Path = LOGS) -> list[Failure]:
+    """The jobs that failed since a time (seconds since 1970), from their logs. A log is begun anew by each attempt."""
+    found = []
+    for log in sorted(logs.rglob("*.log")):
+        if log.stat().st_mtime < since:
+            continue
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if FAILED in line:
+                job = " ".join(log.relative_to(logs).with_suffix("").parts)
+                found.append(Failure(job, line.partition(FAILED)[2], log))
+                break
+    return found
+
+
+def summary(
+    *, there: int, wanted: int, failed: Sequence[Failure], waiting: Iterable[str], succeeded: bool, command: str
+) -> list[str]:
+    """The closing lines of a run. Pure."""
+    lines = [f"done: {there} of {wanted} copies have a receipt"]
+    lines += [f"failed: {one.job}: {one.line} (log: {one.log})" for one in failed]
+    lines += [f"waiting: {one}" for one in waiting]
+    if not succeeded:
+        lines.append(f"next: {'mend what failed, then ' if failed else ''}{command}")
+    return lines
+
+
+def own_command(arguments: Sequence[str] | None = None) -> str:
+    """The command line of this run, as it can be typed again."""
+    return shlex.join(["snakemake", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def lock_advice(arguments: Sequence[str] | None = None) -> str | None:
+    """What to say when the working folder is locked: who runs there, or the exact command that unlocks it.
+
+    None when it is not locked. Writes nothing.
+    """
+    if not any(SNAKEMAKE_LOCKS.glob("*")):
+        return None
+    running = holder(RUN_LOCK)
+    if running is not None:
+        return f"another run is going on here: {running}; wait for it to end, then run again"
+    words = [word for word in (sys.argv[1:] if arguments is None else arguments) if word not in ("-n", "--dry-run")]
+    command = shlex.join(["snakemake", *words, "--unlock"])
+    return f"an earlier run was killed here and has left its lock: run `{command}`, then `{own_command(words)}`"
