@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecogvault.tarball.layout import FRAME_LIMIT, OWN_FRAME, Member, NameTooLong, Piece, frames_of, header
+from ecogvault.tarball.layout import FRAME_LIMIT, OWN_FRAME, PIECE, Member, NameTooLong, Piece, frames_of, header
 
 UNIT = "df5c5206_3_vid"
 GIB = 1024**3
@@ -71,7 +71,7 @@ def test_small_members_share_frames() -> None:
 
 def test_a_hundred_thousand_members_and_one_of_ten_gib_are_laid_out() -> None:
     frames = list(frames_of(UNIT, members(10 * GIB, *[10] * 100_000), 0))
-    assert sum(isinstance(part, Piece) for frame in frames for part in frame.parts) == 100_001 + 10 * GIB // OWN_FRAME
+    assert sum(isinstance(part, Piece) for frame in frames for part in frame.parts) == 100_001 + 10 * GIB // PIECE
     assert max(frame.length for frame in frames) <= FRAME_LIMIT
 
 

@@ -13,7 +13,10 @@ from ecogvault.errors import EcogvaultError
 BLOCK = 512
 TRAILER = b"\0" * (2 * BLOCK)
 OWN_FRAME = 8 * 1024 * 1024
-"""A member of this size or more begins a frame of its own, and each of its frames holds this much of it."""
+"""A member of this size or more begins a frame of its own; smaller ones share frames of up to this size."""
+
+PIECE = 4 * 1024 * 1024
+"""How much of a large member one frame holds: all buffers of a frame on its way fit in a processor's cache."""
 
 HEADER_LIMIT = 64 * 1024
 FRAME_LIMIT = OWN_FRAME + HEADER_LIMIT
@@ -98,10 +101,10 @@ def frames_of(unit: str, members: Sequence[Member], mtime: int) -> Iterator[Fram
             yield cut()
         add(blocks)
         if large:
-            for start in range(0, member.size, OWN_FRAME):
+            for start in range(0, member.size, PIECE):
                 if start:
                     yield cut()
-                add(Piece(position, start, min(OWN_FRAME, member.size - start)))
+                add(Piece(position, start, min(PIECE, member.size - start)))
         else:
             add(Piece(position, 0, member.size))
         add(fill)

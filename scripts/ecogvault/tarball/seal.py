@@ -20,7 +20,7 @@ from ecogvault.statement import make_statement
 from ecogvault.statement import signing_key as load_signing_key
 from ecogvault.tarball import frames
 from ecogvault.tarball.index import Index, IndexedFrame, IndexedMember
-from ecogvault.tarball.layout import FRAME_LIMIT, Frame, Member, Piece, frames_of
+from ecogvault.tarball.layout import FRAME_LIMIT, HEADER_LIMIT, PIECE, Frame, Member, Piece, frames_of
 from ecogvault.tarball.pipeline import Stage, run
 
 MANIFEST_NAME = "MANIFEST.tsv"
@@ -48,6 +48,7 @@ byte first) and the letters EGVI.
 _STEP = 1024 * 1024
 _SLOTS_AHEAD = 2
 _MOST_SLOTS = 10
+_ROOMS = (_STEP, PIECE + HEADER_LIMIT, FRAME_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,19 @@ class _Slot:
     """One frame on its way: plain, compressed and encrypted, in buffers that the next frame uses again."""
 
     def __init__(self) -> None:
-        self.plain = memoryview(bytearray(FRAME_LIMIT))
-        self.packed = memoryview(bytearray(frames.bound(FRAME_LIMIT)))
-        self.sealed = memoryview(bytearray(_sealed_bound(len(self.packed))))
+        self.plain = self.packed = self.sealed = memoryview(b"")
         self.frame = Frame(0, 0, ())
         self.packed_length = 0
         self.sealed_length = 0
+
+    def take(self, frame: Frame) -> None:
+        """Make room for `frame`: buffers grow to the largest that comes by, and stay."""
+        self.frame = frame
+        if len(self.plain) < frame.length:
+            room = next(size for size in _ROOMS if size >= frame.length)
+            self.plain = memoryview(bytearray(room))
+            self.packed = memoryview(bytearray(frames.bound(room)))
+            self.sealed = memoryview(bytearray(_sealed_bound(len(self.packed))))
 
 
 def _sealed_bound(length: int) -> int:
@@ -225,9 +233,9 @@ def seal(
     """Write the files of `manifest`, which lie below `root`, as one tar, in zstd frames, encrypted to `recipients`.
 
     Nothing appears under `tarball`, `index` or `statement` unless the whole of all three is on disk. Memory is bounded
-    by `threads` + 2 frames of 8 MiB, three times. `mtime` (seconds since 1970) is that of all members: the plain
-    content depends on manifest, unit, mtime and the version of zstd alone. `signers` is where a new signing key is
-    pinned. `progress` is told of plain bytes as they are done.
+    by `threads` + 2 frames (10 at most), three times 4 to 8 MiB each. `mtime` (seconds since 1970) is that of all
+    members: the plain content depends on manifest, unit, mtime and the version of zstd alone. `signers` is where a new
+    signing key is pinned. `progress` is told of plain bytes as they are done.
 
     Raises FileChanged if a file's SHA-256 is not the manifest's (it changed while it was read), NoRecipients,
     MixedRecipients, SigningKeyError, and OSError as it comes.
@@ -282,7 +290,7 @@ def _write(
         frame = next(waiting, None)
         if frame is None:
             return False
-        slot.frame = frame
+        slot.take(frame)
         reader.fill(frame, slot.plain)
         return True
 
@@ -314,7 +322,7 @@ def _write(
         reader.close()
     index_bytes = Index(unit, plain, packed, tuple(map(_indexed, members, offsets, placed))).to_bytes()
     last = memoryview(frames.skippable(index_bytes))
-    out = slots[0].sealed
+    out = memoryview(bytearray(_sealed_bound(_STEP)))
     for start in range(0, len(last), _STEP):
         output.put(out[: encryptor.encrypt(last[start : start + _STEP], out)])
     output.put(out[: encryptor.finish(out)])
