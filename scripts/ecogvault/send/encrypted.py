@@ -1,0 +1,54 @@
+"""A file as age encrypts it on its way, without a copy on disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecogvault.age import Envelope, SealedView
+from ecogvault.manifest import Entry, FileChanged, sha256_of
+from ecogvault.stores import FileSource, file_source
+
+
+@contextmanager
+def encrypted_source(path: Path, entry: Entry, envelope: Envelope) -> Iterator[_Sealed]:
+    """The file at `path` encrypted on the way, without a copy on disk.
+
+    It is hashed beforehand: what is sent is what the manifest lists. Raises FileChanged, and SourceChanged if it
+    changes while it is sent.
+    """
+    with file_source(path, what=entry.path) as source:
+        if sha256_of(path) != (entry.size, entry.sha256):
+            raise FileChanged(f"{entry.path} is not what its manifest says: run again to de-identify it anew")
+        yield _Sealed(SealedView(envelope, _Plain(source), entry.size))
+
+
+class _Plain:
+    """A file's bytes as age reads them."""
+
+    def __init__(self, source: FileSource) -> None:
+        self._source = source
+        self.size = source.size
+
+    def read_into(self, offset: int, buffer: memoryview, /) -> int:
+        count = max(0, min(len(buffer), self.size - offset))
+        self._source.read_into(offset, buffer[:count])
+        return count
+
+    def read_at(self, offset: int, length: int, /) -> memoryview:
+        buffer = memoryview(bytearray(max(0, min(length, self.size - offset))))
+        self._source.read_into(offset, buffer)
+        return buffer
+
+
+class _Sealed:
+    """The sealed bytes of a file, made as they are asked for."""
+
+    def __init__(self, view: SealedView) -> None:
+        self._view = view
+
+    @property
+    def size(self) -> int:
+        return self._view.size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        self._view.read_into(offset, buffer)

@@ -1,0 +1,106 @@
+"""Sending a set of files, each as it is or encrypted on its way, with their manifest and statement."""
+
+import hashlib
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+from ecogvault import layout
+from ecogvault.age import Envelope, new_envelope
+from ecogvault.manifest import Entry
+from ecogvault.paths import Paths
+from ecogvault.pool import run_all
+from ecogvault.send.beside import files_statement, put_how_to_open, put_manifest, put_statement
+from ecogvault.send.encrypted import encrypted_source
+from ecogvault.send.shipment import Shipment, described, holds, put
+from ecogvault.stores import (
+    Present,
+    Store,
+    file_source,
+)
+from ecogvault.transfer import Secret
+
+# No store divides an object of up to this size (S3's smallest part).
+SMALLEST_PART = 5 * 1024 * 1024
+
+
+def send_files(shipment: Shipment) -> None:
+    """Have each file of the manifest, the encrypted manifest and a statement there. Raises StoreError, OSError."""
+    put_how_to_open(shipment)
+    left_out = set(layout.excluded(shipment.destination, shipment.unit, shipment.manifest))
+    wanted = [entry for entry in shipment.manifest if entry.path not in left_out]
+    noting = Lock()
+
+    def send(entry: Entry) -> None:
+        one, sent = _send_file(shipment, entry)
+        if one is not None:
+            with noting:
+                shipment.note(one, sent)
+            shipment.state.drop_secret(str(one["key"]))
+
+    run_all(send, wanted)
+    put_manifest(shipment)
+    put_statement(shipment, files_statement(shipment))
+
+
+def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None, int]:
+    """Have one file there; returns what the ledger is to say, or nothing when it says so already."""
+    key = layout.file_key(shipment.destination, shipment.unit, shipment.generation, entry.path)
+    here = shipment.here.get(key)
+    if here is not None and here["sha256"] == entry.sha256:
+        return None, 0
+    before = _before(shipment, key)
+    if before is not None and before["sha256"] == entry.sha256:
+        return dict(before), 0  # unchanged since an earlier generation
+    path = Paths.of(shipment.config).subject(shipment.unit.code) / entry.path
+    metadata = shipment.metadata | {"ecogvault-path-sha256": entry.sha256}
+    ours = {name: metadata[name] for name in ("ecogvault-unit", "ecogvault-path-sha256")}
+
+    def same(present: Present) -> bool:
+        if shipment.destination.type == "folder":
+            return _content_is(shipment.store, key, entry.sha256)
+        plain = not shipment.destination.encrypts(shipment.unit.kind)
+        return holds(present, ours) and (not plain or present.size == entry.size)
+
+    replace = str(before["etag"]) if before is not None and before["etag"] else None
+    if not shipment.destination.encrypts(shipment.unit.kind):
+        with file_source(path, what=entry.path, sha256=entry.sha256) as source:
+            stored = put(shipment, key, source, metadata, same, replace)
+    else:
+        by_content = None if shipment.destination.type == "folder" else same
+        with encrypted_source(path, entry, _envelope(shipment, key, entry)) as sealed:
+            stored = put(shipment, key, sealed, metadata, by_content, replace)
+    return described(stored, path=entry.path, sha256=entry.sha256), stored.bytes_sent
+
+
+def _before(shipment: Shipment, key: str) -> Mapping[str, Any] | None:
+    """The object at `key` as the newest earlier generation that is complete left it."""
+    for generation in sorted(shipment.known, reverse=True):
+        copy = shipment.known[generation]
+        if generation < shipment.generation:
+            for one in copy.objects:
+                if one["key"] == key:
+                    return one if copy.evidence is not None else None
+    return None
+
+
+def _envelope(shipment: Shipment, key: str, entry: Entry) -> Envelope:
+    """What encrypts one file on its way: that of an interrupted transfer of the same plaintext, or a new one.
+
+    It is in `private/transfer/` before the first byte is sent, unless the file goes in one request: then nothing of it
+    can be resumed. (In a folder it is the only thing that tells our own copy from another's, and is always kept.)
+    """
+    secret = shipment.state.secret(key, entry.sha256)
+    if secret is not None:
+        return Envelope.restore(secret.header, secret.file_key, secret.nonce)
+    envelope = new_envelope(shipment.recipients)
+    if entry.size > SMALLEST_PART or shipment.destination.type == "folder":
+        shipment.state.keep_secret(key, Secret(envelope.header, envelope.file_key, envelope.nonce), entry.sha256)
+    return envelope
+
+
+def _content_is(store: Store, key: str, sha256: str) -> bool:
+    digest = hashlib.sha256()
+    for piece in store.get(key):
+        digest.update(piece)
+    return digest.hexdigest() == sha256

@@ -1,0 +1,103 @@
+"""One unit on its way to one destination, and what all its objects have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecogvault.age import Recipient
+from ecogvault.config import Config, Destination
+from ecogvault.digests import TreeHash
+from ecogvault.ledger import Copy
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.private import Private
+from ecogvault.stores import Present, Source, Store, Stored, StoreError
+from ecogvault.transfer import TransferState, UploadState
+
+
+class StoreUnknown(StoreError):
+    """A destination neither says that an object is there nor that it is not."""
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """One unit on its way to one destination. `note` is told of each confirmed object and the bytes sent for it."""
+
+    config: Config
+    private: Private
+    destination: Destination
+    unit: Unit
+    generation: int
+    manifest: Manifest
+    recipients: Sequence[Recipient]
+    known: Mapping[int, Copy]
+    store: Store
+    state: TransferState
+    note: Callable[[dict[str, Any], int], None]
+    progress: Callable[[int], None] | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What says of an object that it is ours, and of which content."""
+        return {
+            "ecogvault-unit": str(self.unit),
+            "ecogvault-generation": str(self.generation),
+            "ecogvault-manifest-sha256": self.manifest.sha256,
+        }
+
+    @property
+    def here(self) -> Mapping[str, Mapping[str, Any]]:
+        """Objects of this generation that the ledger already holds, by key: confirmed before an interruption."""
+        copy = self.known.get(self.generation)
+        if copy is None or copy.manifest_sha256 != self.manifest.sha256:
+            return {}
+        return {str(one["key"]): one for one in copy.objects}
+
+
+def put(
+    shipment: Shipment,
+    key: str,
+    source: Source,
+    metadata: Mapping[str, str],
+    same: Callable[[Present], bool] | None,
+    replace: str | None = None,
+    state: UploadState | None = None,
+) -> Stored:
+    """Have one object there: sent, adopted where `same` says so, or in place of the one whose ETag is `replace`."""
+    return shipment.store.put(
+        key,
+        source,
+        metadata=metadata,
+        state=state or shipment.state.upload(key),
+        replace=replace,
+        progress=shipment.progress,
+        same=same,
+    )
+
+
+def holds(present: Present, metadata: Mapping[str, str]) -> bool:
+    """Whether an object has all of `metadata`."""
+    return all(present.metadata.get(name) == value for name, value in metadata.items())
+
+
+def described(stored: Stored, **more: Any) -> dict[str, Any]:
+    """What ledger and receipt say of an object."""
+    return {
+        "key": stored.key,
+        "bucket": stored.bucket,
+        "version_id": stored.version_id,
+        "etag": stored.etag,
+        "size": stored.size,
+        "part_size": stored.part_size,
+        "sha256_tree": stored.sha256_tree or None,
+        "crc64nvme": stored.crc64nvme,
+        "md5": stored.md5,
+    } | more
+
+
+def tree_hash_of(store: Store, key: str) -> str:
+    """The SHA-256 tree hash of an object's bytes, read back."""
+    tree = TreeHash()
+    for piece in store.get(key):
+        tree.update(piece)
+    return tree.hexdigest()

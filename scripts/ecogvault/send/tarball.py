@@ -1,0 +1,43 @@
+"""Sending a sealed tarball and its statement."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecogvault import chain, layout
+from ecogvault.paths import Paths
+from ecogvault.records import read_record
+from ecogvault.send.beside import put_how_to_open, put_statement, statement_of
+from ecogvault.send.shipment import Shipment, described, holds, put
+from ecogvault.stores import Present, file_source
+
+
+def send_tarball(shipment: Shipment) -> None:
+    """Have the sealed tarball and its statement at the destination. Raises StoreError, OSError."""
+    put_how_to_open(shipment)
+    paths = Paths.of(shipment.config)
+    unit = shipment.unit
+    key = layout.tarball_key(shipment.destination, unit, shipment.generation)
+    statement: Mapping[str, Any] = read_record(paths.statement(unit))
+    metadata = shipment.metadata
+    tree = {"ecogvault-sha256-tree": statement["sha256_tree"]}
+    if key not in shipment.here:
+        adopted: list[Mapping[str, Any]] = []
+
+        def same(present: Present) -> bool:
+            if present.metadata and not holds(present, metadata):
+                return False
+            told = statement_of(shipment, key, present, statement)
+            if told is not None:
+                adopted[:] = [told]
+            return told is not None
+
+        with file_source(paths.sealed(unit), what=f"the sealed tarball of {unit}") as source:
+            stored = put(shipment, key, source, metadata | tree, same)
+        statement = adopted[0] if stored.adopted else statement
+        shipment.note(described(stored, sha256_tree=statement["sha256_tree"]), stored.bytes_sent)
+    else:
+        # Confirmed before an interruption, perhaps as another ciphertext than lies here now: its own statement goes.
+        there = shipment.here[key]["sha256_tree"]
+        made = chain.statements(shipment.private, unit)
+        statement = next((one for one in made if one["sha256_tree"] == there), statement)
+    put_statement(shipment, statement)
