@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecogvault import chain, gate, layout, ledger
-from ecogvault.age import Recipient, read_recipients
 from ecogvault.config import Config, ConfigError
 from ecogvault.deidentify import ensure_tree
 from ecogvault.files import lock
 from ecogvault.intake.assignment import read_sessions, unit_state
+from ecogvault.keys import recipients
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -35,23 +35,6 @@ class Uploaded:
     copy: ledger.Copy
     sent: int
     note: str
-
-
-def recipients(config: Config) -> list[Recipient]:
-    """Whom everything is encrypted to: at least two, the second is the escrow. Raises ConfigError, age.BadRecipient."""
-    path = config.path("recipients")
-    try:
-        found = read_recipients(path)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"recipients: there is no file {path}: make keys with `ecogvault keygen`, and list their recipients there"
-        ) from None
-    if len({str(one) for one in found}) < 2:
-        raise ConfigError(
-            f"recipients: {path} must list at least two different recipients, the second being the escrow: "
-            "with one key alone, its loss is the loss of everything"
-        )
-    return found
 
 
 def seal_unit(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ecogvault.errors import Damaged
+from ecogvault.config import Config, ConfigError
+from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import lock
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -19,6 +20,10 @@ from ecogvault.records import append_journal, read_journal, read_record, utc_now
 
 SCHEMA = "ecogvault-receipt 1"
 EVIDENCE = ("acknowledged", "listed", "rehashed", "restored")
+
+
+class NothingThere(EcogvaultError):
+    """No copy of the unit is known at the destination."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,17 @@ def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
         better = EVIDENCE.index(kind) >= EVIDENCE.index(copy.evidence)
         return replace(copy, evidence=kind if better else copy.evidence, at=at)
     raise Damaged(f"a ledger holds an event of kind '{kind}', which this version does not know: use the newer version")
+
+
+def newest_copy(config: Config, unit: Unit, name: str) -> Copy:
+    """The newest complete copy of the unit that the ledger knows there. Raises NothingThere."""
+    if name not in config.destinations:
+        raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(config.destinations)}")
+    known = copies(Paths.of(config).ledger(name, unit))
+    complete = [copy for copy in known.values() if copy.evidence is not None]
+    if not complete:
+        raise NothingThere(f"the ledger knows no complete copy of {unit} at {name}")
+    return max(complete, key=lambda copy: copy.generation)
 
 
 def receipt(unit: Unit, destination: str, copy: Copy) -> dict[str, Any]:

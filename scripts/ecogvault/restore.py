@@ -5,16 +5,17 @@ The signed statement is demanded first, then everything is compared with the man
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ecogvault import layout, ledger
-from ecogvault.age import Identity, decrypt_stream, read_identities, read_passphrase_file
-from ecogvault.config import Config, ConfigError, Destination
+from ecogvault.age import decrypt_stream
+from ecogvault.config import Config, Destination
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import lock
+from ecogvault.keys import identities
 from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -29,35 +30,8 @@ SCHEMA = "ecogvault-restored 1"
 Progress = Callable[[int], None]
 
 
-class NothingThere(EcogvaultError):
-    """No copy of the unit is known at the destination."""
-
-
 class NotWhatWasArchived(EcogvaultError):
     """What came back is not what the statement and the manifest say."""
-
-
-def identities(config: Config) -> Sequence[Identity]:
-    """The age identities of the configuration. Raises ConfigError when none is named, age.BadIdentity."""
-    if config["age_identity"] is None:
-        raise ConfigError("age_identity is not set: restores need the path of an age identity file there")
-    path = config.path("age_identity")
-    secret = config["age_passphrase_file"]
-    try:
-        return read_identities(path, (lambda: read_passphrase_file(Path(secret))) if secret else None)
-    except FileNotFoundError:
-        raise ConfigError(f"age_identity: there is no file {path}") from None
-
-
-def known_copy(config: Config, unit: Unit, name: str) -> ledger.Copy:
-    """The newest complete copy of the unit that the ledger knows there. Raises NothingThere."""
-    if name not in config.destinations:
-        raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(config.destinations)}")
-    copies = ledger.copies(Paths.of(config).ledger(name, unit))
-    complete = [copy for copy in copies.values() if copy.evidence is not None]
-    if not complete:
-        raise NothingThere(f"the ledger knows no complete copy of {unit} at {name}")
-    return max(complete, key=lambda copy: copy.generation)
 
 
 def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: Progress | None = None) -> str:
@@ -65,7 +39,7 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
 
     Raises NothingThere, NotWhatWasArchived, StatementError, StoreError, age's and tarball's errors, OSError.
     """
-    copy = known_copy(config, unit, name)
+    copy = ledger.newest_copy(config, unit, name)
     destination = config.destinations[name]
     store = open_store(destination, unit.kind)
     statement = _statement(config, store, destination, unit, copy)

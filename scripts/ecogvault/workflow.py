@@ -14,10 +14,10 @@ from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import lock
 from ecogvault.intake import SubjectPlan
+from ecogvault.ledger import newest_copy
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private, open_private
-from ecogvault.restore import known_copy
 from ecogvault.verify import chosen_units
 
 # What is held until the process ends; the system lets go of it even after `kill -9`.
@@ -135,7 +135,7 @@ class Plan:
         if not units:
             raise ConfigError(f"no ledger of {name} knows a unit that was asked for")
         for unit in units:
-            known_copy(self.config, unit, name)
+            newest_copy(self.config, unit, name)
         return [str(self.paths.restored_record(name, unit)) for unit in units]
 
     @property
@@ -163,7 +163,7 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
     made = Plan(config, private, tuple(intake.look(config, private)))
     announce(made)
     if made.units:
-        from ecogvault.archive import recipients
+        from ecogvault.keys import recipients
 
         recipients(config)
     return made

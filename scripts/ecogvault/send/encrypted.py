@@ -9,19 +9,6 @@ from ecogvault.manifest import Entry, FileChanged, sha256_of
 from ecogvault.stores import FileSource, file_source
 
 
-@contextmanager
-def encrypted_source(path: Path, entry: Entry, envelope: Envelope) -> Iterator[_Sealed]:
-    """The file at `path` encrypted on the way, without a copy on disk.
-
-    It is hashed beforehand: what is sent is what the manifest lists. Raises FileChanged, and SourceChanged if it
-    changes while it is sent.
-    """
-    with file_source(path, what=entry.path) as source:
-        if sha256_of(path) != (entry.size, entry.sha256):
-            raise FileChanged(f"{entry.path} is not what its manifest says: run again to de-identify it anew")
-        yield _Sealed(SealedView(envelope, _Plain(source), entry.size))
-
-
 class _Plain:
     """A file's bytes as age reads them."""
 
@@ -52,3 +39,16 @@ class _Sealed:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._view.read_into(offset, buffer)
+
+
+@contextmanager
+def encrypted_source(path: Path, entry: Entry, envelope: Envelope) -> Iterator[_Sealed]:
+    """The file at `path` encrypted on the way, without a copy on disk.
+
+    It is hashed beforehand: what is sent is what the manifest lists. Raises FileChanged, and SourceChanged if it
+    changes while it is sent.
+    """
+    with file_source(path, what=entry.path) as source:
+        if sha256_of(path) != (entry.size, entry.sha256):
+            raise FileChanged(f"{entry.path} is not what its manifest says: run again to de-identify it anew")
+        yield _Sealed(SealedView(envelope, _Plain(source), entry.size))
