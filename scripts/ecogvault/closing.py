@@ -46,7 +46,13 @@ def summary(
 ) -> list[str]:
     """The closing lines of a run. Pure."""
     lines = [f"done: {there} of {wanted} copies have a receipt"]
-    lines += [f"failed: {one.job}: {one.line} (log: {one.log})" for one in failed]
+    # One cause often fails many jobs, as when a destination is down: it is said once.
+    causes: dict[str, list[Failure]] = {}
+    for one in failed:
+        causes.setdefault(one.line, []).append(one)
+    for line, alike in causes.items():
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        lines.append(f"failed: {alike[0].job}{more}: {line} (log: {alike[0].log})")
     lines += [f"waiting: {one}" for one in waiting]
     if not succeeded:
         lines.append(f"next: {'mend what failed, then ' if failed else ''}{command}")
