@@ -48,6 +48,11 @@ class Rule:
         """A line for the log."""
         log.info("%s", text)
 
+    def tell(self, text: str) -> None:
+        """A line for the log, and for the person who started the run."""
+        self.say(text)
+        print(f"ecogvault: {text}", file=sys.stderr)
+
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[Rule]:

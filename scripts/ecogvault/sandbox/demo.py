@@ -18,12 +18,13 @@ from typing import IO, Any
 
 import yaml
 
-from ecogvault import ledger
+from ecogvault import ledger, registry
 from ecogvault.config import Config, check
 from ecogvault.files import replacing
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.person import Person
+from ecogvault.private import open_private
 from ecogvault.sandbox import servers
 from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME, make_export, write_person_files
 from ecogvault.sandbox.processes import SandboxError
@@ -174,6 +175,11 @@ def _prepare(shell: _Shell, folder: Path, config_file: Path, config: Config) -> 
         _whole(keys, lambda place: _make_keys(shell, place))
     for person in (HARD_NAME, PLAIN_NAME):
         _register(shell, config_file, folder, hospital, person)
+    print(
+        "\n# Sessions by start time, whatever their names; with `accept: manual`, --accept would freeze their numbers:"
+    )
+    for subject in registry.load(open_private(config)):
+        shell("ecogvault", "--config", config_file, "order", subject.code)
 
 
 def _whole(target: Path, make: Callable[[Path], object]) -> None:
