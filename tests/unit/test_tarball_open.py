@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ecogvault.age import Identity, NoMatchingIdentity, Sealer, decrypt_stream, 
 from ecogvault.errors import EcogvaultError
 from ecogvault.records import canonical, with_digest
 from ecogvault.tarball import (
+    IndexedFrame,
     NoIndex,
     NoSuchMember,
     NotATar,
@@ -329,3 +331,24 @@ def test_an_index_that_lies_opens_nothing(tmp_path: Path, key: str, value: objec
         open_sealed_tarball(Memory(age(lying)), [KEY], tmp_path / "out")
     assert not (tmp_path / "out" / UNIT / "vid/a.avi").exists()
     assert not list(tmp_path.rglob("escape"))
+
+
+def test_content_that_does_not_have_its_sha256_gets_no_name_though_all_else_agrees(tmp_path: Path) -> None:
+    small(tmp_path)
+    index = read_index(outputs(tmp_path / "sealed")["tarball"], [KEY])
+    plain = bytearray()
+    with open(outputs(tmp_path / "sealed")["tarball"], "rb") as stream:
+        decrypt_stream(stream, [KEY], plain.extend)
+    texts, files = (frame for frame, _ in index.frames())
+    tar = bytearray(zstandard.decompress(plain[files.offset : index.packed]))
+    victim = next(entry for entry in index.members if entry.path == "vid/b.txt")
+    tar[victim.offset - files.plain] ^= 1
+    packed = zstandard.compress(bytes(tar))
+    moved = IndexedFrame(files.plain, files.offset, len(packed))
+    members = tuple(replace(entry, frames=(moved,)) if entry.frames == (files,) else entry for entry in index.members)
+    lying = replace(index, members=members, packed=files.offset + len(packed))
+    sealed_again = age(bytes(plain[: texts.length]) + packed + skippable(lying.to_bytes()))
+    for how in ("range", "stream"):
+        with pytest.raises(TarballDamaged, match=r"vid/b\.txt does not have its SHA-256"):
+            opening(sealed_again, tmp_path / how, how)
+        assert not (tmp_path / how / UNIT / "vid/b.txt").exists()
