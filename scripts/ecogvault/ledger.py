@@ -19,6 +19,7 @@ from ecogvault.paths import Paths
 from ecogvault.records import append_journal, read_journal, read_record, utc_now, write_record
 
 SCHEMA = "ecogvault-receipt 1"
+FAULTS = ("missing", "wrong")
 EVIDENCE = ("acknowledged", "listed", "rehashed", "restored")
 
 
@@ -67,39 +68,39 @@ def copies(path: Path) -> dict[int, Copy]:
 
 
 def fold(events: Sequence[Mapping[str, Any]]) -> dict[int, Copy]:
-    """The state of each generation after `events`. Pure."""
+    """The state of each generation after `events`. Pure; takes time in proportion to them."""
     found: dict[int, Copy] = {}
+    objects: dict[int, dict[str, Mapping[str, Any]]] = {}
     for line in events:
         generation = int(line["generation"])
         manifest_sha256 = str(line["manifest_sha256"])
-        copy = found.get(generation) or Copy(generation, manifest_sha256)
-        if copy.manifest_sha256 != manifest_sha256:
+        copy = found.get(generation)
+        if copy is None or copy.manifest_sha256 != manifest_sha256:
             copy = Copy(generation, manifest_sha256)
+            objects[generation] = {}
+        here = objects[generation]
+        if line["event"] == "object":
+            here[str(line["object"]["key"])] = line["object"]
+        elif line["event"] in FAULTS:
+            for key in line["keys"]:
+                here.pop(key, None)
         found[generation] = _after(copy, line)
-    return found
+    return {
+        generation: replace(copy, objects=tuple(objects[generation].values())) for generation, copy in found.items()
+    }
 
 
 def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
-    kind = line["event"]
+    """The copy, but for its objects, after one event."""
+    kind = str(line["event"])
     at = str(line["at"])
-    if kind == "intent":
-        return copy
-    if kind == "object":
-        one = line["object"]
-        others = tuple(other for other in copy.objects if other["key"] != one["key"])
-        return replace(copy, objects=(*others, one), at=at)
+    if kind in ("intent", "object"):
+        return replace(copy, at=at)
     if kind == "acknowledged":
-        return replace(
-            copy,
-            evidence="acknowledged",
-            fault=None,
-            excluded=tuple(line.get("excluded", ())),
-            bytes_sent=int(line["bytes_sent"]),
-            at=at,
-        )
-    if kind in ("missing", "wrong"):
-        kept = tuple(one for one in copy.objects if one["key"] not in line["keys"])
-        return replace(copy, objects=kept, evidence=None, fault=str(kind), at=at)
+        excluded = tuple(line.get("excluded", ()))
+        return replace(copy, evidence=kind, fault=None, excluded=excluded, bytes_sent=int(line["bytes_sent"]), at=at)
+    if kind in FAULTS:
+        return replace(copy, evidence=None, fault=kind, at=at)
     if kind in EVIDENCE:
         if copy.evidence is None:
             return copy

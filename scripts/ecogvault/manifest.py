@@ -7,6 +7,7 @@ and are printable ASCII. `manifest_sha256`, the digest of the manifest file itse
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ecogvault.errors import Damaged, EcogvaultError
@@ -72,12 +73,12 @@ class Manifest:
         with replacing(path, mode=mode, group=group) as stream:
             stream.write(self.to_bytes())
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """`manifest_sha256`: the SHA-256 of the manifest file, hex."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    @property
+    @cached_property
     def total_size(self) -> int:
         """Bytes of all files together."""
         return sum(entry.size for entry in self.entries)

@@ -1,7 +1,6 @@
 """Sending a set of files, each as it is or encrypted on its way, with their manifest and statement."""
 
 import hashlib
-from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -49,7 +48,7 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
     here = shipment.here.get(key)
     if here is not None and here["sha256"] == entry.sha256:
         return None, 0
-    before = _before(shipment, key)
+    before = shipment.before.get(key)
     if before is not None and before["sha256"] == entry.sha256:
         return dict(before), 0  # unchanged since an earlier generation
     path = Paths.of(shipment.config).subject(shipment.unit.code) / entry.path
@@ -71,17 +70,6 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
         with encrypted_source(path, entry, _envelope(shipment, key, entry)) as sealed:
             stored = put(shipment, key, sealed, metadata, by_content, replace)
     return described(stored, path=entry.path, sha256=entry.sha256), stored.bytes_sent
-
-
-def _before(shipment: Shipment, key: str) -> Mapping[str, Any] | None:
-    """The object at `key` as the newest earlier generation that is complete left it."""
-    for generation in sorted(shipment.known, reverse=True):
-        copy = shipment.known[generation]
-        if generation < shipment.generation:
-            for one in copy.objects:
-                if one["key"] == key:
-                    return one if copy.evidence is not None else None
-    return None
 
 
 def _envelope(shipment: Shipment, key: str, entry: Entry) -> Envelope:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ecogvault.age import Recipient
@@ -36,7 +37,7 @@ class Shipment:
     note: Callable[[dict[str, Any], int], None]
     progress: Callable[[int], None] | None = None
 
-    @property
+    @cached_property
     def metadata(self) -> dict[str, str]:
         """What says of an object that it is ours, and of which content."""
         return {
@@ -45,13 +46,19 @@ class Shipment:
             "ecogvault-manifest-sha256": self.manifest.sha256,
         }
 
-    @property
+    @cached_property
     def here(self) -> Mapping[str, Mapping[str, Any]]:
         """Objects of this generation that the ledger already holds, by key: confirmed before an interruption."""
         copy = self.known.get(self.generation)
         if copy is None or copy.manifest_sha256 != self.manifest.sha256:
             return {}
         return {str(one["key"]): one for one in copy.objects}
+
+    @cached_property
+    def before(self) -> Mapping[str, Mapping[str, Any]]:
+        """What earlier generations left, by key: each object as it was confirmed last."""
+        earlier = sorted(generation for generation in self.known if generation < self.generation)
+        return {str(one["key"]): one for generation in earlier for one in self.known[generation].objects}
 
 
 def put(
