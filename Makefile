@@ -50,7 +50,7 @@ demo: $(INSTALLED)
 	ecogvault sandbox demo --dir demo
 
 test: $(INSTALLED) programs
-	python -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/stores tests/workflow
+	python -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/stores tests/workflow
 
 lint: $(INSTALLED)
 	ruff check .
@@ -65,7 +65,7 @@ format: $(INSTALLED)
 	snakefmt Snakefile rules
 
 campaign: $(INSTALLED) programs
-	python -m pytest -n $(WORKERS) --dist worksteal --timeout 7200 tests/campaign
+	python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 tests/campaign
 
 bench: $(INSTALLED) programs
 	python -m pytest --timeout 3600 -s tests/bench

@@ -1,0 +1,174 @@
+"""The demo itself, by the real commands: what `make demo` shows, what it leaves, and that a second run does nothing."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecogvault.config import load
+from ecogvault.sandbox import demo, servers
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")
+NOTHING = "Nothing to be done"
+
+# One worker runs them all: the demo takes a minute, and they share it.
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own with the project in it, so that its runs and logs meet no other test's."""
+    folder = tmp_path_factory.mktemp("demo")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(
+                source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache")
+            )
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def environment(project: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(project / "scripts"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_demo(project: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ecogvault", "sandbox", "demo", "--dir", "demo"],
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def first(project: Path) -> str:
+    return run_demo(project)
+
+
+@pytest.fixture(scope="module")
+def second(project: Path, first: str) -> str:
+    return run_demo(project)
+
+
+def table(output: str) -> dict[tuple[str, str], str]:
+    """Evidence by unit and destination, from the closing table."""
+    rows = re.findall(r"^([a-f][0-9a-f]{7}_\d+_[a-z]+) +(\w+) +(\w+) +\d+ +[\d.]+ MB$", output, re.MULTILINE)
+    return {(unit, destination): evidence for unit, destination, evidence in rows}
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_shows_its_commands_and_ends_with_every_unit_at_every_destination(project: Path, first: str) -> None:
+    commands = re.findall(r"^\$ (.+)$", first, re.MULTILINE)
+    for word in ("keygen", "register", "order", "--dry-run", "verify", "restore"):
+        assert any(word in command.split() for command in commands), word
+    assert sum(command.startswith("snakemake ") for command in commands) == 4
+    evidence = table(first)
+    units = {unit for unit, _ in evidence}
+    assert len({unit.partition("_")[0] for unit in units}) == 2
+    assert {unit.rpartition("_")[2] for unit in units} == {"edf", "vid", "sync"}
+    assert set(evidence) == {(unit, destination) for unit in units for destination in ("s3", "deep", "nas")}
+    assert sorted(set(evidence.values())) == ["listed", "restored"]
+    assert list(evidence.values()).count("restored") == 1
+    for _, where in demo.whereabouts(Path("demo")):
+        assert (project / where).exists()
+        assert str(where) in first
+
+
+@pytest.mark.timeout(600)
+def test_a_second_demo_says_that_nothing_is_to_be_done_and_ends_with_the_same_table(first: str, second: str) -> None:
+    assert second.count(NOTHING) == 3  # the preview, the run, the restore
+    assert table(second) == table(first)
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_leaves_no_server_and_no_person_file(project: Path, second: str) -> None:
+    assert not servers.are_up(project / "demo" / "sandbox")
+    assert servers.read(project / "demo" / "sandbox") is None
+    assert not (project / "demo" / "registering").exists()
+    assert str(project) not in _command_lines()
+
+
+def test_a_demo_that_fails_or_is_ended_ends_its_server(project: Path) -> None:
+    """The Snakefile of this copy is broken after its servers are up; and a demo is told to end while keys are made."""
+    (broken := project / "broken").mkdir()
+    for part in PARTS:
+        (broken / part).symlink_to(project / part)
+    (broken / "rules").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "ecogvault", "sandbox", "demo"],
+        cwd=broken,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the demo stops: `snakemake` ended with status 1" in done.stderr
+    assert not servers.are_up(broken / "demo" / "sandbox")
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "ecogvault", "sandbox", "demo", "--dir", "ended"],
+        cwd=broken,
+        env=environment(project) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if line.startswith("$ "))  # the servers are up by then
+        assert servers.read(broken / "ended" / "sandbox") is not None
+        running.send_signal(signal.SIGTERM)
+        running.stdout.read()
+    assert running.returncode == 128 + signal.SIGTERM
+    assert servers.read(broken / "ended" / "sandbox") is None
+    assert str(broken) not in _command_lines()
+
+
+def test_the_demo_outside_the_project_says_where_to_run_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ecogvault", "sandbox", "demo"],
+        cwd=tmp_path,
+        env=environment(ROOT),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "run it in the project's folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demos_configuration_has_the_servers_address_and_its_own_folder(tmp_path: Path) -> None:
+    target = tmp_path / "config.yaml"
+    demo.write_config(ROOT / demo.TEMPLATE, target, tmp_path / "x", "http://127.0.0.1:1")
+    config = load(target)
+    assert config.private == tmp_path / "x" / "private"
+    assert config.destinations["nas"].settings["path"] == str(tmp_path / "x" / "nas")
+    assert {config.destinations[name].settings["endpoint_url"] for name in ("s3", "deep")} == {"http://127.0.0.1:1"}
+
+
+def _command_lines() -> str:
+    """The command lines of all processes but this one and its parents, which hold pytest's own folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = place.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        if "weed" in text:
+            found.append(text)
+    return "\n".join(found)
