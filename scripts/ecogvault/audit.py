@@ -11,8 +11,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
-from ecogvault.private import Private
+from ecogvault.private import Private, open_private
 from ecogvault.records import append_journal, check_end, read_journal, utc_now
 
 FILE = "audit.jsonl"
@@ -40,6 +41,12 @@ def record(private: Private, verb: str, code: str | None = None, reason: str | N
             append_journal(log_path(private), {**line, "code": code, "reason": reason}, **private.modes)
     except PermissionError:
         raise _refusal(private) from None
+
+
+def record_here(config: Config, verb: str, code: str | None = None, reason: str | None = None) -> None:
+    """As `record`, on a machine that has a private folder; one that only restores has none, and notes nothing."""
+    if config.private.is_dir():
+        record(open_private(config), verb, code, reason)
 
 
 def refuse_unless_writable(private: Private) -> None:

@@ -42,10 +42,18 @@ def failures(since: float, logs: Path = LOGS) -> list[Failure]:
 
 
 def summary(
-    *, there: int, wanted: int, failed: Sequence[Failure], waiting: Iterable[str], succeeded: bool, command: str
+    *,
+    there: int,
+    wanted: int,
+    failed: Sequence[Failure],
+    waiting: Iterable[str],
+    succeeded: bool,
+    command: str,
+    named: Iterable[str] = (),
 ) -> list[str]:
-    """The closing lines of a run. Pure."""
+    """The closing lines of a run. `named` are units in which a name was found. Pure."""
     lines = [f"done: {there} of {wanted} copies have a receipt"]
+    lines += [f"a name was found: {one}" for one in named]
     # One cause often fails many jobs, as when a destination is down: it is said once.
     causes: dict[str, list[Failure]] = {}
     for one in failed:

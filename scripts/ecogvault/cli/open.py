@@ -4,6 +4,7 @@ import argparse
 import getpass
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     directory: Path = args.directory
     members: list[str] | None = None if args.member is None else [name for names in args.member for name in names]
     threads = min(4, os.cpu_count() or 1)
+    _note(args.config, sealed)
     identities = _identities(args.identity, args.passphrase_file)
     if str(sealed) == "-":
         if members is not None or args.list:
@@ -110,6 +112,16 @@ def open_single(sealed: Path, identities: Sequence[Identity], directory: Path, *
     finally:
         file.discard()
     return directory / file.path
+
+
+def _note(config_file: Path | None, sealed: Path) -> None:
+    """Have it in the audit log, where this machine keeps one: plaintext is about to be made."""
+    from ecogvault import audit, config
+    from ecogvault.naming import CODE_PATTERN
+
+    if (config_file or config.DEFAULT_CONFIG).exists():
+        code = re.match(CODE_PATTERN, sealed.name)
+        audit.record_here(config.load(config_file), "open", code[0] if code else None)
 
 
 def _identities(path: Path, passphrase_file: Path | None) -> Sequence[Identity]:
