@@ -5,7 +5,7 @@ session folders with its sub-folder) and {snc|vtc} (which text output it is). So
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import product
 
@@ -25,6 +25,8 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
 HOW_TO_OPEN = "HOW-TO-OPEN.txt"
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
+# Sessions and generations whose digits run together in a template that does not part them.
+_SOME_NUMBERS = (1, 11, 111)
 _FIELDS = ("code", "n", "unit", "g", "file", "snc|vtc")
 
 
@@ -71,24 +73,35 @@ def excluded(destination: Destination, unit: Unit, manifest: Manifest) -> list[s
 
 
 def check(config: Config) -> None:
-    """Raise ConfigError for a layout in which two files could have one key."""
+    """Raise ConfigError for a layout in which two files could have one key, or a file the key of a statement."""
     for destination in config.destinations.values():
-        taken: dict[tuple[str, str], tuple[Unit, str]] = {}
+        taken: dict[tuple[str, str], object] = {}
         for kind in filter(destination.takes, KINDS):
             _check_fields(destination, kind)
             bucket = destination.bucket(kind) if destination.type == "s3" else ""
-            for unit, path in _samples(kind):
-                if destination.form == "tarball":
-                    keys = {generation: tarball_key(destination, unit, generation) for generation in (1, 2)}
-                else:
-                    keys = {0: file_key(destination, unit, 1, path)}
-                for generation, key in keys.items():
-                    owner = (unit, f"{generation} {path if destination.form == 'files' else ''}")
-                    if taken.setdefault((bucket, key), owner) != owner or key == HOW_TO_OPEN:
-                        raise ConfigError(
-                            f"destinations.{destination.name}.layout: two different files would have one key "
-                            f"(kind {kind}): add {{file}}, {{unit}} or {{g}} to the template"
-                        )
+            for key, owner in _keys(destination, kind):
+                if taken.setdefault((bucket, key), owner) != owner or key == HOW_TO_OPEN:
+                    raise ConfigError(
+                        f"destinations.{destination.name}.layout: two different files would have one key "
+                        f"(kind {kind}): add {{file}}, {{unit}} or {{g}} to the template"
+                    )
+        folders = {(bucket, key[:at]) for bucket, key in taken for at, sign in enumerate(key) if sign == "/"}
+        if folders & taken.keys():
+            raise ConfigError(
+                f"destinations.{destination.name}.layout: a file would have the name of a folder that others lie in"
+            )
+
+
+def _keys(destination: Destination, kind: str) -> Iterator[tuple[str, object]]:
+    """Keys that a layout must tell apart, each with what it stands for."""
+    for unit, path in _samples(kind):
+        for generation in _SOME_NUMBERS:
+            yield statement_key(unit, generation), ("statement", unit, generation)
+            if destination.form == "tarball":
+                yield tarball_key(destination, unit, generation), ("tarball", unit, generation)
+            else:
+                yield manifest_key(unit, generation), ("manifest", unit, generation)
+                yield file_key(destination, unit, generation, path), ("file", unit, path)
 
 
 def _check_fields(destination: Destination, kind: str) -> None:
@@ -104,7 +117,7 @@ def _check_fields(destination: Destination, kind: str) -> None:
 def _samples(kind: str) -> list[tuple[Unit, str]]:
     """Units and paths that a layout must tell apart."""
     found = []
-    for code, number in product(("a0000000", "b0000000"), (1, 12)):
+    for code, number in product(("a0000000", "b0000000"), _SOME_NUMBERS):
         unit = Unit(code, number, kind)
         names = {
             "vid": [

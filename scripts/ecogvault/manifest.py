@@ -5,6 +5,7 @@ and are printable ASCII. `manifest_sha256`, the digest of the manifest file itse
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from ecogvault.records import parse_table, table_bytes
 
 COLUMNS = ("path", "size", "sha256")
 _CHUNK = 1024 * 1024
+_SIZE = re.compile("0|[1-9][0-9]{0,18}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class FileChanged(EcogvaultError):
@@ -58,9 +61,14 @@ class Manifest:
     def parse(cls, data: bytes, *, what: str) -> "Manifest":
         """A manifest from its bytes. Raises Damaged."""
         rows = parse_table(data, "manifest", COLUMNS, what=what)
-        manifest = cls(tuple(Entry(row["path"], int(row["size"]), row["sha256"]) for row in rows))
-        if manifest.to_bytes() != data or not all(is_safe(entry.path) for entry in manifest):
-            raise Damaged(f"{what} is not sorted, or holds a path that is not a plain relative one")
+        if not all(_SIZE.fullmatch(row["size"]) and _SHA256.fullmatch(row["sha256"]) for row in rows):
+            raise Damaged(f"{what} holds a size or a digest that is none: restore it from a copy")
+        try:
+            manifest = cls.of(Entry(row["path"], int(row["size"]), row["sha256"]) for row in rows)
+        except ValueError as error:
+            raise Damaged(f"{what}: {error}") from None
+        if manifest.to_bytes() != data:
+            raise Damaged(f"{what} is not written as this program writes it: restore it from a copy")
         return manifest
 
     def to_bytes(self) -> bytes:

@@ -22,7 +22,7 @@ KNOWN_EXTENSIONS = SESSION_EXTENSIONS | frozenset(
 VENDOR_FOLDERS = frozenset({"decimated"})
 
 _UNIT = re.compile(f"({CODE_PATTERN})_({NUMBER_PATTERN})_({'|'.join(KINDS)})")
-_ALLOWED_TAIL = re.compile(r"(?:_[0-9]{3,4})?\.([A-Za-z0-9]{1,8})$")
+_ALLOWED_TAIL = re.compile(r"(?:_[0-9]{3,4})?\.([A-Za-z0-9]{1,8})\Z")
 
 
 class NotACode(EcogvaultError):
@@ -104,7 +104,7 @@ class _Numbers:
     def __init__(self, previous: Mapping[str, str]) -> None:
         self._last: dict[str, int] = {}
         for coded in previous.values():
-            for match in re.finditer(r"_[xd]([0-9]{3,})(?=[./]|$)", coded):
+            for match in re.finditer(r"_[xd]([0-9]{3,})(?=[./]|\Z)", coded):
                 stem = coded[: match.start(1)]
                 self._last[stem] = max(self._last.get(stem, 0), int(match[1]))
 

@@ -63,10 +63,18 @@ def parse_table(data: bytes, name: str, columns: Sequence[str], *, what: str) ->
     body, marker, tail = data.rpartition(b"#sha256 ")
     if not marker or (body and not body.endswith(b"\n")) or tail != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise Damaged(f"{what} does not match its own checksum line: restore it from a copy, do not edit it by hand")
-    lines = body.decode().split("\n")[:-1]
+    try:
+        lines = body.decode().split("\n")[:-1]
+    except UnicodeDecodeError:
+        raise Damaged(f"{what} is not UTF-8 text: restore it from a copy") from None
     if len(lines) < 2 or lines[0] != f"#ecogvault-{name} 1" or lines[1] != "\t".join(columns):
         raise Damaged(f"{what} is not a table of kind '{name}', version 1")
     rows = [[_unescape(cell) for cell in line.split("\t")] for line in lines[2:]]
+    for number, row in enumerate(rows, start=3):
+        if len(row) != len(columns):
+            raise Damaged(
+                f"{what}, line {number}: {len(row)} cells where {len(columns)} belong: restore it from a copy"
+            )
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
