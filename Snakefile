@@ -32,6 +32,7 @@ rule all:
         PLAN.slips,
         PLAN.verdicts,
         PLAN.refusals,
+        PLAN.registry_records,
 
 
 include: "rules/common.smk"
@@ -39,6 +40,7 @@ include: "rules/order.smk"
 include: "rules/deidentify.smk"
 include: "rules/seal.smk"
 include: "rules/archive.smk"
+include: "rules/registry.smk"
 include: "rules/restore.smk"
 include: "rules/actions.smk"
 

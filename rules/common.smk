@@ -7,6 +7,7 @@ wildcard_constraints:
     kind="edf|bdf|vid|sync",
     fingerprint="[0-9a-f]{12}",
     destination="[a-z][a-z0-9-]*",
+    digest="[0-9a-f]{12}",
 
 
 def slip(wildcards):
@@ -19,3 +20,8 @@ def archive_source(wildcards):
     return PLAN.archive_source(
         wildcards.destination, wildcards.code, wildcards.n, wildcards.kind
     )
+
+
+def registry_receipts(wildcards):
+    """The receipts of all units from a destination: the registry's copy goes there last."""
+    return PLAN.receipts_from(wildcards.destination)

@@ -9,16 +9,25 @@ from ecogvault.config import Config, ConfigError
 
 def recipients(config: Config) -> list[Recipient]:
     """Whom everything is encrypted to: at least two, the second is the escrow. Raises ConfigError, age.BadRecipient."""
-    path = config.path("recipients")
+    return _listed(config, "recipients")
+
+
+def registry_recipients(config: Config) -> list[Recipient]:
+    """Whom the registry's own copy is encrypted to: at least two. Raises ConfigError, age.BadRecipient."""
+    return _listed(config, "registry_recipients")
+
+
+def _listed(config: Config, setting: str) -> list[Recipient]:
+    path = config.path(setting)
     try:
         found = read_recipients(path)
     except FileNotFoundError:
         raise ConfigError(
-            f"recipients: there is no file {path}: make keys with `ecogvault keygen`, and list their recipients there"
+            f"{setting}: there is no file {path}: make keys with `ecogvault keygen`, and list their recipients there"
         ) from None
     if len({str(one) for one in found}) < 2:
         raise ConfigError(
-            f"recipients: {path} must list at least two different recipients, the second being the escrow: "
+            f"{setting}: {path} must list at least two different recipients, the second being the escrow: "
             "with one key alone, its loss is the loss of everything"
         )
     return found

@@ -89,6 +89,10 @@ class Paths:
         """Fingerprint, generation and manifest digest of each unit."""
         return self.private / code / "units.tsv"
 
+    def refreshed(self, code: str) -> Path:
+        """Which sizes and times of raw files stand for which recorded fingerprint, though their times are new."""
+        return self.private / code / "refreshed.tsv"
+
     def names(self, unit: Unit) -> Path:
         """Raw and coded names of the unit's files, and the undo record of every change."""
         return self.private / unit.code / "names" / f"{unit}.tsv"

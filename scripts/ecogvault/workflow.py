@@ -18,6 +18,7 @@ from ecogvault.ledger import newest_copy
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private, open_private
+from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.verify import chosen_units
 
 # What is held until the process ends; the system lets go of it even after `kill -9`.
@@ -71,12 +72,7 @@ class Plan:
     @property
     def receipts(self) -> list[str]:
         """Every unit's receipt from every destination that takes its kind."""
-        return [
-            str(self.paths.receipt(name, unit))
-            for name, destination in self.config.destinations.items()
-            for unit in self.units
-            if destination.takes(unit.kind)
-        ]
+        return [receipt for name in self.config.destinations for receipt in self.receipts_from(name)]
 
     @property
     def verdicts(self) -> list[str]:
@@ -92,6 +88,30 @@ class Plan:
     def refusals(self) -> list[str]:
         """A file for each stopped subject that is never made: its rule says why."""
         return [str(self.paths.slips(plan.code) / "accepted.never") for plan in self.subjects if plan.problem]
+
+    @cached_property
+    def registry_records(self) -> list[str]:
+        """The record of the registry's own copy, from every destination that takes it."""
+        takers = registry_digest.destinations(self.config)
+        if self.private is None or not takers:
+            return []
+        digest = registry_digest.digest(self.config, self.private, self.subjects)
+        return [str(registry_digest.record_path(self.paths, one.name, digest)) for one in takers]
+
+    @property
+    def registry_recipients(self) -> str:
+        """The file of recipients of the registry's own copy."""
+        return str(self.config["registry_recipients"])
+
+    @property
+    def manifests(self) -> list[str]:
+        """Every unit's manifest."""
+        return [str(self.paths.manifest(unit)) for unit in self.units]
+
+    def receipts_from(self, destination: str) -> list[str]:
+        """Every unit's receipt from one destination."""
+        takes = self.config.destinations[destination].takes
+        return [str(self.paths.receipt(destination, unit)) for unit in self.units if takes(unit.kind)]
 
     def problem(self, code: str) -> str:
         """Why a subject is stopped."""
@@ -162,10 +182,13 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
     private = open_private(config)
     made = Plan(config, private, tuple(intake.look(config, private)))
     announce(made)
-    if made.units:
-        from ecogvault.keys import recipients
+    if made.units or made.registry_records:
+        from ecogvault import keys
 
-        recipients(config)
+        if made.units:
+            keys.recipients(config)
+        if made.registry_records:
+            keys.registry_recipients(config)
     return made
 
 

@@ -21,6 +21,7 @@ from ecogvault.intake.assignment import (
 )
 from ecogvault.intake.find import RawFile, item_files
 from ecogvault.intake.order import Left, Row
+from ecogvault.intake.refreshed import read_refreshed
 from ecogvault.intake.survey import survey
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -111,13 +112,14 @@ def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequenc
     """The fingerprint of each unit that `rows` make up.
 
     12 hex digits of a keyed hash over role, path within the item, size and mtime (ns) of its raw files. Where raw
-    files are gone, the fingerprint recorded last stands.
+    files are gone, the fingerprint recorded last stands; where they were refreshed, that of their content.
     """
     folders = {part.part: part.path for part in registry.parts(private, subject.code)}
     members: dict[Unit, list[Row]] = {}
     for row in rows:
         members.setdefault(row.unit, []).append(row)
     states = read_units(paths, subject.code)
+    refreshed = read_refreshed(paths, subject.code)
     found: dict[Unit, str] = {}
     for unit, unit_rows in members.items():
         try:
@@ -126,7 +128,8 @@ def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequenc
             if unit in states:
                 found[unit] = states[unit].fingerprint
             continue
-        found[unit] = fingerprint(private, files)
+        stat = fingerprint(private, files)
+        found[unit] = refreshed.get((str(unit), stat), stat)
     return found
 
 

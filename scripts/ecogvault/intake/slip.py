@@ -14,6 +14,7 @@ from ecogvault.intake.assignment import read_sessions
 from ecogvault.intake.find import item_files
 from ecogvault.intake.order import Row, remarks
 from ecogvault.intake.plan import fingerprint
+from ecogvault.intake.refreshed import standing
 from ecogvault.naming import Unit, coded_tree
 from ecogvault.paths import Paths
 from ecogvault.private import Private
@@ -78,7 +79,7 @@ def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: 
             raw = row.item if one.path == "." else _below(row.item, one.path)
             names.append(Name(row.part, raw, coded[one.path]))
             files.append({"path": coded[one.path], "size": one.size})
-    if fingerprint(private, found) != wanted:
+    if standing(paths, unit, fingerprint(private, found)) != wanted:
         raise RawChanged(f"the raw files of {unit} changed after this run was planned: run again when they are at rest")
     write_names(private, paths, unit, names)
     write_record(

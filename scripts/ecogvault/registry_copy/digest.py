@@ -1,0 +1,67 @@
+"""What the registry's copy is called in the graph: it has another name whenever something changed that a plan knows.
+
+Only what no job changes counts, so that the name is the same before and after a run; what jobs change in the private
+folder comes with a manifest, which is an input of the copy.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ecogvault import registry
+from ecogvault.config import Config, Destination
+from ecogvault.intake import SubjectPlan
+from ecogvault.intake.assignment import read_sessions
+from ecogvault.intake.order import Row
+from ecogvault.intake.refreshed import read_refreshed
+from ecogvault.paths import Paths
+from ecogvault.private import Private
+from ecogvault.records import canonical
+from ecogvault.registry import RawPart, Subject
+
+DIGITS = 12
+
+
+def destinations(config: Config) -> list[Destination]:
+    """The destinations that take the registry's copy."""
+    return [one for one in config.destinations.values() if one.settings.get("registry")]
+
+
+def record_path(paths: Paths, destination: str, digest: str) -> Path:
+    """The record of the newest copy at a destination, the file target of the rule."""
+    return paths.results / "registry" / f"{destination}.{digest}.json"
+
+
+def digest(config: Config, private: Private, plans: Iterable[SubjectPlan]) -> str:
+    """12 hex digits of the keyed hash of people, raw folders, assignment and refreshed fingerprints.
+
+    `plans` are those of the run: rows that it will accept count as accepted, and their subjects as open.
+    Raises Damaged, and OSError as it comes.
+    """
+    paths = Paths.of(config)
+    new = {plan.code: plan.new for plan in plans if plan.new}
+    subjects = [replace(one, status="open") if one.code in new else one for one in registry.load(private)]
+    rows = {one.code: [*read_sessions(paths, one.code), *new.get(one.code, ())] for one in subjects}
+    refreshed = {one.code: read_refreshed(paths, one.code) for one in subjects}
+    return private.keyed_hash(canonical(facts(subjects, registry.load_parts(private), rows, refreshed)), DIGITS)
+
+
+def facts(
+    subjects: Sequence[Subject],
+    parts: Sequence[RawPart],
+    rows: dict[str, list[Row]],
+    refreshed: dict[str, dict[tuple[str, str], str]],
+) -> dict[str, Any]:
+    """What the digest is made over, as JSON. When a row was accepted does not count. Pure."""
+    return {
+        "subjects": [asdict(one) for one in subjects],
+        "raw": [asdict(one) | {"path": str(one.path)} for one in parts],
+        "sessions": {code: sorted(map(_row, some), key=canonical) for code, some in rows.items()},
+        "refreshed": {code: sorted([*key, value] for key, value in some.items()) for code, some in refreshed.items()},
+    }
+
+
+def _row(row: Row) -> list[Any]:
+    end = row.end.isoformat() if row.end else None
+    return [str(row.unit), row.role, row.part, row.item, row.start.isoformat(), end, row.out_of_order]
