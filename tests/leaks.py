@@ -1,6 +1,6 @@
 """Whether a name is where none may be, by the rule of the gate: texts, paths, files and objects.
 
-Snakemake's own records are looked at as well as ours: it names its metadata by the base64 of a path, and pickles others.
+Snakemake's own records are looked at as well as ours: some are named by the base64 of a path, others are pickles.
 """
 
 import base64
@@ -21,7 +21,7 @@ _ESCAPES = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|((?:\\[0-3][0-7]
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A name that was found: where, at which byte or character, and which of a person's identifiers in which encoding."""
+    """A name that was found: where, at which byte or character, and which identifier in which encoding."""
 
     where: str
     offset: int
@@ -58,7 +58,7 @@ class LeakCheck:
         return sorted(found)
 
     def content(self, where: str, path: str, data: bytes) -> list[Leak]:
-        """Leaks in the bytes of a file: text, if they are text; else header, samples and others as the gate has them."""
+        """Leaks in the bytes of a file: text, if they are text; else header, samples and others as for the gate."""
         text = _as_text(data)
         if text is not None and Path(path).suffix not in (".edf", ".bdf"):
             return self.text(where, text)
@@ -73,9 +73,9 @@ class LeakCheck:
     def folder(
         self, root: Path, *, skip: Callable[[str], bool], skip_content: Callable[[str], bool] = lambda path: False
     ) -> list[Leak]:
-        """Leaks in all paths below `root` and in all files. Paths are relative to `root`; what `skip` names is left out.
+        """Leaks in all paths below `root` and in all files.
 
-        Of what `skip_content` names the path alone is looked at.
+        Paths are relative to `root`. What `skip` names is left out; of what `skip_content` names the path alone is looked at.
         """
         found: list[Leak] = []
         for path in walk(root, skip):

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab, make_lab
 
-from ecogvault.sandbox.export import Export
-from ecogvault.sandbox.servers import running
+pytest.register_assert_rewrite("lab", "leaks")
+
+from lab import Lab, make_lab  # noqa: E402
+
+from ecogvault.sandbox.export import Export  # noqa: E402
+from ecogvault.sandbox.servers import running  # noqa: E402
 
 
 @pytest.fixture(scope="session")

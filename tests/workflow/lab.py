@@ -7,6 +7,7 @@ tested: no name where none may be, the raw export as it was, nothing half-writte
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,10 +89,11 @@ def jobs_in(output: str) -> list[Job]:
 
 @dataclass
 class Lab:
-    """The lab in `folder`: `hospital/` (raw), `people/`, `private/`, `results/`, `restored/`, `nas/`, keys, config.yaml.
+    """The lab in `folder`: hospital/ (raw), people/, private/, results/, restored/, nas/, keys, config.yaml.
 
     `settings` is what config.yaml says: change it and call `configure()`, or call `configure(key=value)`. `export` is
-    what make_export made, `server` the details of the S3 server. A test that changes raw files on purpose calls
+    what make_export made, `server` the details of the S3 server, `environment` what commands find in theirs beside the
+    usual (None takes a variable away), `project` where the Snakefile lies (see own_project). A test that changes raw files on purpose calls
     `note_raw()` afterwards. One that leaves something half-written on purpose sets `may_be_unfinished`.
     """
 
@@ -99,7 +101,8 @@ class Lab:
     server: Mapping[str, Any]
     export: Export
     settings: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    project: Path = ROOT
     may_be_unfinished: bool = False
     runs: list[Run] = field(default_factory=list)
     _started: list["subprocess.Popen[str]"] = field(default_factory=list)
@@ -126,7 +129,7 @@ class Lab:
 
     def snakemake_command(self, *args: str | Path) -> list[str | Path]:
         """The words of the command."""
-        fixed = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--configfile", "config.yaml"]
+        fixed = [sys.executable, "-m", "snakemake", "-s", self.project / "Snakefile", "--configfile", "config.yaml"]
         return [*fixed, "--cores", "2", *args]
 
     def run(self, *words: str | Path, input: str | None = None, check: bool = True) -> Run:
@@ -146,7 +149,7 @@ class Lab:
         return self._note(done.returncode, done.stdout, check=check)
 
     def start(self, *words: str | Path) -> "subprocess.Popen[str]":
-        """Start a command (see snakemake_command) as the leader of its own process group; `wait` for it, or `kill` it."""
+        """Start a command (see snakemake_command) in a process group of its own; `wait` for it, or `kill` it."""
         process = subprocess.Popen(
             words,
             cwd=self.folder,
@@ -160,6 +163,15 @@ class Lab:
         )
         self._started.append(process)
         return process
+
+    def own_project(self) -> Path:
+        """Have the lab run a copy of the project, which the test may edit. Returns its folder."""
+        self.project = self.folder / "project"
+        for name in ("Snakefile", "rules", "scripts", "config", "profiles", "envs"):
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+            self.project.mkdir(exist_ok=True)
+            copy(ROOT / name, self.project / name)
+        return self.project
 
     def wait(self, process: "subprocess.Popen[str]", *, check: bool = True) -> Run:
         """The end of a started command."""
@@ -179,14 +191,14 @@ class Lab:
         run = Run(status, output, jobs_in(output))
         self.runs.append(run)
         if check:
-            assert status == 0, output
+            assert status == 0, f"status {status}\n{output}"
         return run
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in ("LANG", "LC_ALL", "TMPDIR", "TZ")}
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        return kept | {
+        given = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
             "AWS_ACCESS_KEY_ID": self.server["aws_access_key_id"],
@@ -195,6 +207,7 @@ class Lab:
             "AWS_MAX_ATTEMPTS": "2",
             **self.environment,
         }
+        return kept | {name: value for name, value in given.items() if value is not None}
 
     # --- people and configuration -------------------------------------------------------------------------------------
 
@@ -220,9 +233,8 @@ class Lab:
         """The configuration with absolute paths, for asking the library."""
         keys = ("results", "private", "recipients", "signers", "age_identity")
         absolute = {key: str(self.folder / str(self.settings[key])) for key in keys}
-        return Config(
-            {**configuration.DEFAULTS, **self.settings, **absolute, "restored": str(self.folder / "restored")}
-        )
+        absolute["restored"] = str(self.folder / "restored")
+        return Config({**configuration.DEFAULTS, **self.settings, **absolute})
 
     @property
     def paths(self) -> Paths:
@@ -316,13 +328,13 @@ class Lab:
     def check(self) -> None:
         """Prove what must hold whatever was tested; see the top of this module."""
         assert photograph(self.export.folder) == self._raw, "the raw export is not as it was"
-        assert not self.leaks()
+        assert self.leaks() == []
         for number, run in enumerate(self.runs):
             assert "Traceback (most recent call last)" not in run.output, f"run {number} shows a traceback"
         if not self.may_be_unfinished:
-            assert not self.half_written()
-            if self.runs and self.runs[-1].status == 0:
-                assert not self.unfinished_uploads()
+            assert self.half_written() == []
+            if not self.runs or self.runs[-1].status == 0:
+                assert self.unfinished_uploads() == []
 
     def end(self) -> None:
         """End what a test has started and left running."""
