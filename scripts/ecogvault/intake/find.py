@@ -1,4 +1,8 @@
-"""What lies in a raw folder: recordings, session folders and text outputs, at any depth. Only texts are opened."""
+"""What lies in a raw folder: recordings, session folders and text outputs, at any depth. Only texts are opened.
+
+Everything there is part of an item, so that nothing is passed over in silence: what is none of the above is an item
+too, which gets no number.
+"""
 
 import os
 import re
@@ -11,6 +15,8 @@ from ecogvault.naming import RECORDING_KINDS, SESSION_EXTENSIONS, VENDOR_FOLDERS
 
 # What operating systems and editors leave in folders; no recording is called like that.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
+# Files that the recorder itself writes into a session folder, beside the videos.
+_RECORDER = SESSION_EXTENSIONS - {"avi"}
 
 
 @dataclass(frozen=True, order=True)
@@ -24,10 +30,11 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Item:
-    """One raw thing that belongs to one session.
+    """One raw thing, which belongs to one session or to none.
 
-    `role` is `edf`, `bdf`, `vid` (a session folder), `snc` or `vtc` (a text output), or `empty` (a folder without any
-    file). `path` is relative to the raw folder of `part`, with `/`; `.` is the raw folder itself.
+    `role` is `edf`, `bdf`, `vid` (a session folder), `snc` or `vtc` (a text output), or what gets no number: `empty` (a
+    folder without any file), `other` (a file that is none of these) or `link` (to a file or folder elsewhere).
+    `path` is relative to the raw folder of `part`, with `/`; `.` is the raw folder itself.
     """
 
     part: int
@@ -72,20 +79,30 @@ def find(root: Path, part: int) -> list[Item]:
 
 
 def item_files(root: Path, role: str, path: str) -> tuple[RawFile, ...]:
-    """The files of one known item, as they are now. Raises FileNotFoundError when the item is gone."""
+    """The files of one known item, as they are now.
+
+    Raises FileNotFoundError when the item is gone; a session folder of which no file is left is gone too.
+    """
     place = root / path
     if role != "vid":
         status = place.stat()
         return (RawFile(".", status.st_size, status.st_mtime_ns),)
     if not place.is_dir():
         raise FileNotFoundError(place)
-    return tuple(sorted(_tree(place, "")))
+    files = tuple(sorted(_tree(place, "")))
+    if not files:
+        raise FileNotFoundError(place)
+    return files
+
+
+def _listing(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as listing:
+        return sorted(listing, key=lambda entry: entry.name)
 
 
 def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
     """Sub-folders and files of a folder, sorted by name; links and litter left out."""
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
+    entries = _listing(folder)
     folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     files = [entry for entry in entries if entry.is_file(follow_symlinks=False) and not _is_litter(entry.name)]
     return folders, files
@@ -102,37 +119,50 @@ def _raw_file(entry: os.DirEntry[str], path: str) -> RawFile:
 
 def _look(folder: Path, path: str, part: int, items: list[Item]) -> None:
     folders, files = _entries(folder)
-    if not folders and not files:
+    if not folders and not files and not _links(folder, path, part):
         if path:
             items.append(Item(part, "empty", path, ()))
         return
-    for entry in files:
-        role = extension(entry.name)
-        if role in RECORDING_KINDS:
-            items.append(Item(part, role, _join(path, entry.name), (_raw_file(entry, "."),)))
-    if _is_session(folder, path, folders, files):
+    recordings = [entry for entry in files if extension(entry.name) in RECORDING_KINDS]
+    items.extend(_single(entry, extension(entry.name), path, part) for entry in recordings)
+    if _is_session(path, folders, files):
         tree = tuple(sorted(_tree(folder, "")))
         items.append(Item(part, "vid", path or ".", tree))
-        items.extend(_nested_recordings(folder, path, part))
+        items.extend(_inside(folder, path, part))
         return
+    items.extend(_links(folder, path, part))
     for entry in files:
-        if extension(entry.name) == "txt":
-            kind = synctext.sniff(Path(entry.path))
-            if kind is not None:
-                items.append(Item(part, kind, _join(path, entry.name), (_raw_file(entry, "."),)))
+        if extension(entry.name) not in RECORDING_KINDS:
+            kind = synctext.sniff(Path(entry.path)) if extension(entry.name) == "txt" else None
+            items.append(_single(entry, kind or "other", path, part))
     for entry in folders:
         _look(Path(entry.path), _join(path, entry.name), part, items)
 
 
-def _is_session(folder: Path, path: str, folders: list[os.DirEntry[str]], files: list[os.DirEntry[str]]) -> bool:
+def _single(entry: os.DirEntry[str], role: str, path: str, part: int) -> Item:
+    """The item that is one file of the folder `path`."""
+    return Item(part, role, _join(path, entry.name), (_raw_file(entry, "."),))
+
+
+def _links(folder: Path, path: str, part: int) -> list[Item]:
+    """What is neither file nor folder itself: what it leads to may change, or be somebody else's."""
+    return [
+        Item(part, "link", _join(path, entry.name), ())
+        for entry in _listing(folder)
+        if not (entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False))
+    ]
+
+
+def _is_session(path: str, folders: list[os.DirEntry[str]], files: list[os.DirEntry[str]]) -> bool:
     """Whether a folder is a session folder: it holds session files itself.
 
-    The raw folder itself is one only if no folder below it is: loose files beside session folders do not make the
-    whole export one session.
+    Loose files beside session folders do not make a session of all of them: the raw folder itself, and a folder that
+    has nothing but videos, is one only if no folder below it has session files, the vendor's own sub-folders aside.
     """
-    if not any(extension(entry.name) in SESSION_EXTENSIONS for entry in files):
+    kinds = {extension(entry.name) for entry in files}
+    if not kinds & SESSION_EXTENSIONS:
         return False
-    if path:
+    if path and kinds & _RECORDER:
         return True
     return not any(
         extension(name) in SESSION_EXTENSIONS
@@ -153,16 +183,15 @@ def _tree(folder: Path, path: str) -> Iterator[RawFile]:
         yield from _tree(Path(entry.path), _join(path, entry.name))
 
 
-def _nested_recordings(folder: Path, path: str, part: int) -> Iterator[Item]:
-    """Recordings in the sub-folders of a session folder."""
-    folders, _ = _entries(folder)
-    for entry in folders:
+def _inside(folder: Path, path: str, part: int) -> Iterator[Item]:
+    """What lies in a session folder and is no part of it: links, and the recordings of its sub-folders."""
+    yield from _links(folder, path, part)
+    for entry in _entries(folder)[0]:
         inside = _join(path, entry.name)
         for nested in _entries(Path(entry.path))[1]:
             if extension(nested.name) in RECORDING_KINDS:
-                role = extension(nested.name)
-                yield Item(part, role, _join(inside, nested.name), (_raw_file(nested, "."),))
-        yield from _nested_recordings(Path(entry.path), inside, part)
+                yield _single(nested, extension(nested.name), inside, part)
+        yield from _inside(Path(entry.path), inside, part)
 
 
 def _join(path: str, name: str) -> str:

@@ -27,14 +27,19 @@ class Timed:
 def timed(root: Path, item: Item, zone: ZoneInfo, where: str) -> Timed:
     """When `item` starts and ends. `where` is its private id, for messages.
 
-    An EDF's start is local time of the recorder (EDF+ 2.1.3.3), a Natus file's creation time is UTC. Raises
+    An EDF's start is local time of the recorder (EDF+ 2.1.3.3), a Natus file's creation time is UTC. In the hour that
+    clocks repeat the first of the two is meant, and a time that clocks skip is taken as if they had not. Raises
     edf.BadRecording for a recording that is unreadable or truncated, and OSError as it comes.
     """
     path = root / item.path
     if item.role in RECORDING_KINDS:
         edf.check_complete(path, where)
-        start = edf.start_of_recording(path, where).replace(tzinfo=zone).astimezone(UTC)
-        return Timed(item, start, start + timedelta(seconds=edf.duration(path, where)))
+        local = edf.start_of_recording(path, where).replace(tzinfo=zone)
+        try:
+            start = local.astimezone(UTC)
+            return Timed(item, start, start + timedelta(seconds=edf.duration(path, where)))
+        except (OverflowError, ValueError):
+            raise edf.BadRecording(where, "its start or length is beyond all calendars", "exclude it") from None
     if item.role == "vid":
         return Timed(item, natus.creation_time(path, where), None)
     return Timed(item, None, None)
@@ -45,9 +50,12 @@ def is_foreign(root: Path, item: Item, person: Person, where: str) -> bool:
     path = root / item.path
     if item.role in RECORDING_KINDS:
         return names_another(path, person, where)
-    if item.role == "vid":
-        return any(not _is_ours(field, person) for field in _patient_fields(path))
-    return False
+    return item.role == "vid" and folder_names_another(path, person)
+
+
+def folder_names_another(folder: Path, person: Person) -> bool:
+    """Whether a Natus header in the session folder `folder` names somebody else. Raises OSError."""
+    return any(not _is_ours(field, person) for field in _patient_fields(folder))
 
 
 def names_another(path: Path, person: Person, where: str) -> bool:

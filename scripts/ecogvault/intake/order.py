@@ -4,7 +4,7 @@ A session is what shares a stem: a recording, a session folder, or both, and the
 by start; numbers that were accepted never change. Source: DESIGN, section 4, "Order is accepted by a person".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -35,9 +35,17 @@ class Row:
         return stem(self.role, self.item)
 
 
+# Why an item that is no part of any session gets no number, by its role.
+NOT_NUMBERED: Mapping[str, str] = {"empty": "empty", "other": "no session", "link": "a link", "missing": "not there"}
+
+
 @dataclass(frozen=True)
 class Left:
-    """An item that gets no number, and why: `copy`, `no start`, `no session`, `conflict` or `empty`."""
+    """An item that gets no number, and why.
+
+    `copy` and `conflict`: another item has its place, with the same or with other content; `no start`: its headers do
+    not say when it begins; `no session`: it belongs to nothing that is numbered; `a link`, `empty`, `not there`.
+    """
 
     item: Item
     reason: str
@@ -56,29 +64,40 @@ def unit_kind(role: str) -> str:
     return "sync" if role in ("snc", "vtc") else role
 
 
-def propose(code: str, accepted: Sequence[Row], timed: Sequence[Timed]) -> Proposal:
-    """Rows for the items that `accepted` does not hold yet."""
+def propose(
+    code: str, accepted: Sequence[Row], timed: Sequence[Timed], tops: Mapping[int, str] | None = None
+) -> Proposal:
+    """Rows for the items that `accepted` does not hold yet.
+
+    `tops` maps a part to its raw folder's own name, which is the stem of a session folder that is the raw folder
+    itself. The order in which `timed` comes changes nothing.
+    """
+    stems = _Stems(tops or {})
     known = {(row.part, row.item, row.role) for row in accepted}
-    fresh = [one for one in timed if (one.item.part, one.item.path, one.item.role) not in known]
-    left: list[Left] = [Left(one.item, "empty") for one in fresh if one.item.role == "empty"]
-    groups: dict[str, dict[str, Timed]] = {}
-    taken = {(row.stem, row.role): row for row in accepted}
     sizes = {(one.item.part, one.item.path, one.item.role): one.item.size for one in timed}
-    for one in sorted(fresh, key=lambda one: (one.item.part, one.item.path)):
+    taken = {(stems.of_row(row), row.role): row for row in accepted}
+    left: list[Left] = []
+    groups: dict[str, dict[str, Timed]] = {}
+    for one in sorted(timed, key=_place):
         item = one.item
-        if item.role == "empty":
+        if (item.part, item.path, item.role) in known:
             continue
-        before = taken.get((item.stem, item.role))
-        first = groups.setdefault(item.stem, {}).get(item.role)
+        if item.role in NOT_NUMBERED:
+            left.append(Left(item, NOT_NUMBERED[item.role]))
+            continue
+        group = stems.of_item(item)
+        before = taken.get((group, item.role))
+        first = groups.setdefault(group, {}).get(item.role)
         if before is not None:
             same = sizes.get((before.part, before.item, before.role), item.size) == item.size
+            if item.role in RECORDING_KINDS:
+                same = same and before.start == one.start
             left.append(Left(item, "copy" if same else "conflict"))
         elif first is not None:
-            left.append(Left(item, "copy" if first.item.size == item.size else "conflict"))
+            left.append(Left(item, "copy" if _facts(first) == _facts(one) else "conflict"))
         else:
-            groups[item.stem][item.role] = one
-    joining, starting, without = _split(accepted, groups)
-    left += without
+            groups[group][item.role] = one
+    joining, starting, without = _split(accepted, groups, stems)
     number = max((row.unit.number for row in accepted), default=0)
     last_start = max((row.start for row in accepted), default=None)
     rows = list(joining)
@@ -86,17 +105,40 @@ def propose(code: str, accepted: Sequence[Row], timed: Sequence[Timed]) -> Propo
         number += 1
         late = last_start is not None and start < last_start
         rows += [_row(code, number, one.item, start, end, late) for one in members]
-    return Proposal(tuple(sorted(rows, key=lambda row: (row.unit, row.role))), tuple(left))
+    ordered = sorted([*left, *without], key=lambda one: (one.item.part, one.item.path, one.item.role))
+    return Proposal(tuple(sorted(rows, key=lambda row: (row.unit, row.role))), tuple(ordered))
+
+
+@dataclass(frozen=True)
+class _Stems:
+    """Stems of items and rows, where the raw folder itself goes by its own name."""
+
+    tops: Mapping[int, str]
+
+    def of_item(self, item: Item) -> str:
+        return stem(item.role, self.tops.get(item.part, ".")) if item.path == "." else item.stem
+
+    def of_row(self, row: Row) -> str:
+        return stem(row.role, self.tops.get(row.part, ".")) if row.item == "." else row.stem
+
+
+def _place(one: Timed) -> tuple[int, str, str]:
+    return one.item.part, one.item.path, one.item.role
+
+
+def _facts(one: Timed) -> tuple[object, ...]:
+    """What two copies of one item have in common."""
+    return one.start, one.end, [(file.path, file.size) for file in one.item.files]
 
 
 _Session = tuple[datetime, datetime | None, list[Timed]]
 
 
 def _split(
-    accepted: Sequence[Row], groups: dict[str, dict[str, Timed]]
+    accepted: Sequence[Row], groups: dict[str, dict[str, Timed]], stems: _Stems
 ) -> tuple[list[Row], list[_Session], list[Left]]:
     """Items that join an accepted session, new sessions, and items without a start or a session."""
-    sessions = {row.stem: row for row in accepted}
+    sessions = {stems.of_row(row): row for row in accepted}
     joining: list[Row] = []
     starting: list[_Session] = []
     left: list[Left] = []
@@ -133,10 +175,10 @@ def remarks(rows: Sequence[Row]) -> dict[int, list[str]]:
     for row in rows:
         sessions.setdefault(row.unit.number, []).append(row)
     found: dict[int, list[str]] = {}
-    ordered = sorted(sessions, key=lambda number: (sessions[number][0].start, number))
-    end: datetime | None = None
-    before: int | None = None
-    for number in ordered:
+    last: int | None = None  # the session that began before this one
+    end: datetime | None = None  # when the sessions so far had all ended, as far as is known,
+    longest: int | None = None  # and which of them was the last to end
+    for number in sorted(sessions, key=lambda number: (sessions[number][0].start, number)):
         members = sessions[number]
         roles = {row.role for row in members}
         start = members[0].start
@@ -145,21 +187,19 @@ def remarks(rows: Sequence[Row]) -> dict[int, list[str]]:
             words.append("no EDF")
         if "vid" not in roles:
             words.append("no video")
-        if before is not None and start == sessions[before][0].start:
-            words.append(f"same start as session {before}")
+        if last is not None and start == sessions[last][0].start:
+            words.append(f"same start as session {last}")
         elif end is not None and start < end:
-            words.append(f"overlaps session {before} by {_span(end - start)}")
+            words.append(f"overlaps session {longest} by {_span(end - start)}")
         elif end is not None and start - end > GAP:
-            words.append(f"{_span(start - end)} after session {before} ended")
+            words.append(f"{_span(start - end)} after session {longest} ended")
         if any(row.out_of_order for row in members):
             words.append("out of order")
         found[number] = words
+        last = number
         ends = [row.end for row in members if row.end is not None]
         if ends and (end is None or max(ends) > end):
-            end = max(ends)
-            before = number
-        elif before is None:
-            before = number
+            end, longest = max(ends), number
     return found
 
 

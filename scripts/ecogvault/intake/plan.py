@@ -66,9 +66,16 @@ def look(config: Config, private: Private) -> list[SubjectPlan]:
         except EcogvaultError as error:
             plans.append(SubjectPlan(subject.code, problem=str(error)))
         except OSError as error:
-            # An OSError's own text holds the raw path.
-            plans.append(SubjectPlan(subject.code, problem=f"{subject.code}: a raw folder: {error.strerror}"))
+            plans.append(SubjectPlan(subject.code, problem=_unreadable(private, subject.code, error)))
     return plans
+
+
+def _unreadable(private: Private, code: str, error: OSError) -> str:
+    """What an OSError says of a raw path, by private id: its own text holds the path."""
+    where = f"{private.private_id(error.filename)} in " if isinstance(error.filename, str | bytes) else ""
+    return (
+        f"{where}the raw export of {code}: {error.strerror or type(error).__name__}: make it readable, then run again"
+    )
 
 
 def recorded(config: Config, private: Private) -> list[SubjectPlan]:
@@ -99,20 +106,37 @@ def accept(private: Private, paths: Paths, code: str, rows: Sequence[Row]) -> No
     """Add proposed rows to the assignment, for good, and open the subject. Raises OrderChanged."""
     with subject_lock(private, code):
         before = read_sessions(paths, code)
-        taken = {(row.part, row.item, row.role) for row in before}
-        slots = {(row.unit, row.role) for row in before}
-        if any((row.part, row.item, row.role) in taken or (row.unit, row.role) in slots for row in rows):
+        if not _fits(before, rows):
             raise OrderChanged(f"the order of {code} was accepted by somebody else in the meantime: run again")
         now = utc_now()
         write_sessions(private, paths, code, [*before, *(replace(row, accepted=now) for row in rows)])
-    registry.set_status(private, code, "open")
+    if registry.subject(private, code).status != "erased":
+        registry.set_status(private, code, "open")
+
+
+def _fits(before: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """Whether `rows` were proposed for the assignment `before`: nothing of them stands there yet, and each number is
+    either new or that of the same session."""
+    taken = {(row.part, row.item, row.role) for row in before}
+    slots = {(row.unit, row.role) for row in before}
+    starts = {row.unit.number: row.start for row in before}
+    last = max(starts, default=0)
+    new = {row.unit.number for row in rows} - starts.keys()
+    return new == set(range(last + 1, last + 1 + len(new))) and not any(
+        (row.part, row.item, row.role) in taken
+        or (row.unit, row.role) in slots
+        or starts.get(row.unit.number, row.start) != row.start
+        for row in rows
+    )
 
 
 def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequence[Row]) -> dict[Unit, str]:
     """The fingerprint of each unit that `rows` make up.
 
     12 hex digits of a keyed hash over role, path within the item, size and mtime (ns) of its raw files. Where raw
-    files are gone, the fingerprint recorded last stands; where they were refreshed, that of their content.
+    files are gone, the fingerprint recorded last stands; where they were refreshed, that of their content. If none
+    was recorded, it is the fingerprint of no files: making that slip fails and says that they are gone, where leaving
+    the unit out would lose it in silence.
     """
     folders = {part.part: part.path for part in registry.parts(private, subject.code)}
     members: dict[Unit, list[Row]] = {}
@@ -125,8 +149,8 @@ def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequenc
         try:
             files = [(row.role, item_files(folders[row.part], row.role, row.item)) for row in unit_rows]
         except FileNotFoundError:
-            if unit in states:
-                found[unit] = states[unit].fingerprint
+            known = states.get(unit)
+            found[unit] = known.fingerprint if known else fingerprint(private, ())
             continue
         stat = fingerprint(private, files)
         found[unit] = refreshed.get((str(unit), stat), stat)
@@ -142,7 +166,8 @@ def fingerprint(private: Private, files: Iterable[tuple[str, Sequence[RawFile]]]
 def _plan(config: Config, private: Private, subject: Subject) -> SubjectPlan:
     paths = Paths.of(config)
     seen = survey(config, private, subject)
-    settled = seen.newest_ns <= time.time_ns() - config["settle_minutes"] * 60e9
+    minutes = config["settle_minutes"]
+    settled = not minutes or seen.newest_ns <= time.time_ns() - round(minutes * 60_000_000_000)
     new = seen.proposed if config["accept"] == "auto" and settled else ()
     return SubjectPlan(
         subject.code,

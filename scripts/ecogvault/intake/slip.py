@@ -15,7 +15,8 @@ from ecogvault.intake.find import item_files
 from ecogvault.intake.order import Row, remarks
 from ecogvault.intake.plan import fingerprint
 from ecogvault.intake.refreshed import standing
-from ecogvault.naming import Unit, coded_tree
+from ecogvault.intake.survey import IntakeError, collision_text
+from ecogvault.naming import NameCollision, Unit, coded_tree
 from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.records import read_record, read_table, write_record, write_table
@@ -56,7 +57,8 @@ def coded_paths(unit: Unit, role: str, files: Sequence[str], previous: Mapping[s
 def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: int, group: int | None) -> None:
     """Write the unit's slip for the fingerprint `wanted`, and its names; older slips of the unit are removed.
 
-    Raises RawChanged when the raw files have another fingerprint by now, or are gone; NameCollision; OSError.
+    Raises RawChanged when the raw files have another fingerprint by now, or are gone; IntakeError when two of them
+    would get one name; OSError.
     """
     assignment = read_sessions(paths, unit.code)
     rows = [row for row in assignment if row.unit == unit]
@@ -74,7 +76,11 @@ def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: 
             raise RawChanged(f"the raw files of {unit} are not there: mount or copy the raw export again") from None
         found.append((row.role, some))
         previous = {_within(row, name.raw): name.coded for name in known if not name.offset and _holds(row, name)}
-        coded = coded_paths(unit, row.role, [one.path for one in some], previous)
+        try:
+            coded = coded_paths(unit, row.role, [one.path for one in some], previous)
+        except NameCollision as collision:
+            place = folders[row.part] / row.item
+            raise IntakeError(collision_text(private, unit.code, place, collision)) from None
         for one in some:
             raw = row.item if one.path == "." else _below(row.item, one.path)
             names.append(Name(row.part, raw, coded[one.path]))

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecogvault import registry
+from ecogvault import edf, registry
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.intake.assignment import read_sessions
 from ecogvault.intake.find import Item, find
 from ecogvault.intake.headers import Timed, bears_surname, is_foreign, timed
 from ecogvault.intake.order import Left, Row, propose
-from ecogvault.naming import NameCollision, coded_tree
+from ecogvault.naming import RECORDING_KINDS, NameCollision, coded_tree
 from ecogvault.paths import Paths
 from ecogvault.person import Person, fold
 from ecogvault.private import Private
@@ -61,13 +61,18 @@ def survey(config: Config, private: Private, subject: Subject) -> Survey:
     unmatched = 0
     for part in registry.parts(private, subject.code):
         if not part.path.is_dir():
-            if accepted:
+            if any(row.part == part.part for row in accepted):
                 continue  # archived and taken away: the assignment is used
+            if accepted:
+                found.append(Timed(Item(part.part, "missing", ".", ()), None, None))
+                continue
             raise IntakeError(
                 f"raw folder {part.part} of {subject.code} is not there: mount it, or copy the export to it again"
             )
         items = find(part.path, part.part)
         pattern = decide_match(part.path, subject.person, items) if part.match == UNDECIDED else part.match
+        if pattern == UNDECIDED:
+            pattern = EVERYTHING  # so that what cannot be read is named
         for item in items:
             where = private.private_id(str(part.path / item.path))
             if (item.part, item.path, item.role) in known:
@@ -76,7 +81,8 @@ def survey(config: Config, private: Private, subject: Subject) -> Survey:
                 unmatched += 1
             else:
                 found.append(_examine(config, private, subject, part, item, where))
-    proposal = propose(subject.code, accepted, found)
+    tops = {part.part: part.path.name for part in registry.parts(private, subject.code)}
+    proposal = propose(subject.code, accepted, found, tops)
     _refuse_conflicts(private, subject, proposal.left)
     return Survey(tuple(accepted), proposal.rows, proposal.left, tuple(one.item for one in found), unmatched)
 
@@ -95,13 +101,18 @@ def decide_match(root: Path, person: Person, items: Sequence[Item] | None = None
     """The match for a raw folder when none is given.
 
     Everything, if all its recordings and session folders name this person or nobody; else what has the surname in its
-    name; undecided while the folder holds nothing.
+    name; undecided while the folder holds nothing, or something that is still being copied and nothing foreign.
     """
     items = find(root, 0) if items is None else items
-    if not items:
-        return UNDECIDED
-    foreign = any(is_foreign(root, item, person, "an item of the raw folder") for item in items)
-    return SURNAME if foreign else EVERYTHING
+    telling = [item for item in items if item.role in (*RECORDING_KINDS, "vid", "snc", "vtc")]
+    unreadable = not telling
+    for item in telling:
+        try:
+            if is_foreign(root, item, person, "an item of the raw folder"):
+                return SURNAME
+        except edf.BadRecording:
+            unreadable = True
+    return UNDECIDED if unreadable else EVERYTHING
 
 
 def _examine(config: Config, private: Private, subject: Subject, part: RawPart, item: Item, where: str) -> Timed:
@@ -120,14 +131,17 @@ def _examine(config: Config, private: Private, subject: Subject, part: RawPart, 
         try:
             coded_tree([file.path for file in item.files], f"{subject.code}_0")
         except NameCollision as collision:
-            first, second = (
-                private.private_id(str(part.path / item.path / name)) for name in (collision.first, collision.second)
-            )
-            raise IntakeError(
-                f"files {first} and {second} of {subject.code} would get one coded name: rename one of them, or take "
-                f"it out of the session folder (ecogvault order {subject.code} --reveal shows which they are)"
-            ) from None
+            raise IntakeError(collision_text(private, subject.code, part.path / item.path, collision)) from None
     return timed(part.path, item, config.zone, f"recording {where} of {subject.code}")
+
+
+def collision_text(private: Private, code: str, folder: Path, collision: NameCollision) -> str:
+    """What is wrong when two files of the session folder `folder` would get one name, by private ids."""
+    first, second = (private.private_id(str(folder / name)) for name in (collision.first, collision.second))
+    return (
+        f"files {first} and {second} of {code} would get one coded name: rename one of them, or take it out of the "
+        f"session folder (ecogvault order {code} --reveal shows which they are)"
+    )
 
 
 def _refuse_conflicts(private: Private, subject: Subject, left: Sequence[Left]) -> None:
