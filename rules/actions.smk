@@ -8,3 +8,12 @@ rule verify:
         "../envs/ecogvault.yaml"
     script:
         "../scripts/verify.py"
+
+
+rule prune:
+    log:
+        "<logs>/prune.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    script:
+        "../scripts/prune.py"

@@ -18,7 +18,7 @@ from ecogvault import __version__
 from ecogvault.errors import EcogvaultError
 
 # In the order in which a lab uses them, as `--help` shows them.
-VERBS = ("register", "subjects", "order", "keygen", "open", "sandbox", "audit")
+VERBS = ("register", "subjects", "order", "refresh", "keygen", "open", "registry-restore", "sandbox", "audit")
 
 _INTERRUPTED = 130
 _WRITTEN_TO_NOBODY = 141
@@ -86,7 +86,7 @@ def _parser(words: Sequence[str]) -> _Parser:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(VERBS)}"
         parser.error(f"there is no such verb; {hint}")
     for name in VERBS if verb is None else (verb,):
-        importlib.import_module(f"ecogvault.cli.{name}").add(subparsers)
+        importlib.import_module(f"ecogvault.cli.{name.replace('-', '_')}").add(subparsers)
     return parser
 
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     members: list[str] | None = None if args.member is None else [name for names in args.member for name in names]
     threads = min(4, os.cpu_count() or 1)
     _note(args.config, sealed)
-    identities = _identities(args.identity, args.passphrase_file)
+    identities = ask_identities(args.identity, args.passphrase_file)
     if str(sealed) == "-":
         if members is not None or args.list:
             raise NotATarball("--member and --list need a file, not standard input: they read from its end")
@@ -124,7 +124,12 @@ def _note(config_file: Path | None, sealed: Path) -> None:
         audit.record_here(config.load(config_file), "open", code[0] if code else None)
 
 
-def _identities(path: Path, passphrase_file: Path | None) -> Sequence[Identity]:
+def ask_identities(path: Path, passphrase_file: Path | None) -> Sequence[Identity]:
+    """The age identities in `path`; the passphrase comes from a 0600 file or from whoever sits at the terminal.
+
+    Raises NoTerminal, age.BadIdentity, and OSError as it comes.
+    """
+
     def ask() -> bytes:
         if passphrase_file is not None:
             return read_passphrase_file(passphrase_file)
@@ -145,4 +150,4 @@ def _print_list(index: Index, members: list[str] | None) -> None:
         print(f"{member.size:>14}  {member.sha256}  {member.path}")
 
 
-__all__ = ["NoTerminal", "NotATarball", "add", "open_single", "run"]
+__all__ = ["NoTerminal", "NotATarball", "add", "ask_identities", "open_single", "run"]

@@ -9,7 +9,7 @@ from ecogvault.edf.errors import BadRecording, NotProven, SourceChanged, WouldOv
 from ecogvault.edf.header import Header, Signal, parse_header, read_header
 from ecogvault.edf.identification import Identification, identification, names_nobody, names_person
 from ecogvault.edf.patch import Change, scrubbed_header
-from ecogvault.edf.scrub import Scrubbed, scrub, scrub_file
+from ecogvault.edf.scrub import Scrubbed, scrub, scrub_file, scrubbed_sha256
 from ecogvault.edf.timing import check_complete, duration, start_of_recording
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "scrub",
     "scrub_file",
     "scrubbed_header",
+    "scrubbed_sha256",
     "start_of_recording",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,33 @@ def scrub(source: Path, target: BinaryIO, code: str, *, where: str = SOMEWHERE) 
     if size != offset or written_tail != tail.hexdigest():
         raise NotProven(where)
     return Scrubbed(size, whole, written_tail, tuple(changes), header.remarks)
+
+
+def scrubbed_sha256(
+    source: Path, code: str, *, where: str = SOMEWHERE, progress: Callable[[int], None] | None = None
+) -> tuple[str, tuple[Change, ...]]:
+    """The SHA-256 (hex) that a scrubbed copy of `source` would have, and what would be changed. Nothing is written.
+
+    `progress` is told of bytes as they are read. Raises BadRecording, SourceChanged, and OSError as it comes.
+    """
+    buffer = memoryview(bytearray(CHUNK))
+    with source.open("rb", buffering=0) as stream:
+        fd = stream.fileno()
+        before = os.fstat(fd)
+        original = read_header_bytes(stream, where)
+        require_complete(parse_header(original, where), before.st_size, where)
+        new, changes = scrubbed_header(original, code, where)
+        whole = hashlib.sha256(new)
+        offset = len(new)
+        while read := os.preadv(fd, [buffer], offset):
+            whole.update(buffer[:read])
+            os.posix_fadvise(fd, offset, read, os.POSIX_FADV_DONTNEED)
+            offset += read
+            if progress is not None:
+                progress(read)
+        if offset != before.st_size or _trace(os.stat(source)) != _trace(before):
+            raise SourceChanged(where)
+    return whole.hexdigest(), tuple(changes)
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:
