@@ -1,13 +1,15 @@
 """The ledger: the append-only truth about a unit at a destination, and the receipt that is its newest state.
 
 Events, one line each (see records, "journals"): `intent` before the first request; `object` for each object that the
-destination confirmed; `acknowledged` when all are there; `listed`, `rehashed`, `restored` as evidence grows; `missing`
-or `wrong` when a copy was found so. Source: DESIGN, section 5, "Ledger".
+destination confirmed; `acknowledged` when all are there; `listed`, `rehashed`, `restored` as evidence grows; `read`
+when some of a copy's objects were read back and were right; `missing` or `wrong` when objects were found so. Source:
+DESIGN, section 5, "Ledger".
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,9 @@ class Copy:
 
     `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, and for
     sets of files the `path` in the manifest and the plaintext's `sha256`. `evidence` is None while the copy is not
-    complete, or after it was found missing or wrong (`fault` then says what).
+    complete, or after it was found missing or wrong (`fault` then says what). `spoilt` holds, by key, the ETag that a
+    wrong object had when it was confirmed. `read` are keys of objects that were read back and right since `read_at`,
+    when the whole copy last was.
     """
 
     generation: int
@@ -44,6 +48,9 @@ class Copy:
     evidence: str | None = None
     at: str = ""
     fault: str | None = None
+    spoilt: Mapping[str, str | None] = field(default_factory=dict)
+    read: frozenset[str] = frozenset()
+    read_at: str = ""
 
     @property
     def size(self) -> int:
@@ -71,22 +78,27 @@ def fold(events: Sequence[Mapping[str, Any]]) -> dict[int, Copy]:
     """The state of each generation after `events`. Pure; takes time in proportion to them."""
     found: dict[int, Copy] = {}
     objects: dict[int, dict[str, Mapping[str, Any]]] = {}
+    spoilt: dict[int, dict[str, str | None]] = {}
     for line in events:
         generation = int(line["generation"])
         manifest_sha256 = str(line["manifest_sha256"])
         copy = found.get(generation)
         if copy is None or copy.manifest_sha256 != manifest_sha256:
             copy = Copy(generation, manifest_sha256)
-            objects[generation] = {}
+            objects[generation], spoilt[generation] = {}, {}
         here = objects[generation]
         if line["event"] == "object":
             here[str(line["object"]["key"])] = line["object"]
+            spoilt[generation].pop(str(line["object"]["key"]), None)
         elif line["event"] in FAULTS:
             for key in line["keys"]:
-                here.pop(key, None)
+                before = here.pop(key, None)
+                if before is not None and line["event"] == "wrong":
+                    spoilt[generation][key] = before["etag"]
         found[generation] = _after(copy, line)
     return {
-        generation: replace(copy, objects=tuple(objects[generation].values())) for generation, copy in found.items()
+        generation: replace(copy, objects=tuple(objects[generation].values()), spoilt=spoilt[generation])
+        for generation, copy in found.items()
     }
 
 
@@ -96,14 +108,18 @@ def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
     at = str(line["at"])
     if kind in ("intent", "object"):
         return replace(copy, at=at)
+    if kind == "read":
+        return replace(copy, read=copy.read | set(line["keys"]))
     if kind == "acknowledged":
         excluded = tuple(line.get("excluded", ()))
         return replace(copy, evidence=kind, fault=None, excluded=excluded, bytes_sent=int(line["bytes_sent"]), at=at)
     if kind in FAULTS:
-        return replace(copy, evidence=None, fault=kind, at=at)
+        return replace(copy, evidence=None, fault=kind, at=at, read=copy.read - set(line["keys"]))
     if kind in EVIDENCE:
         if copy.evidence is None:
             return copy
+        if kind in ("rehashed", "restored"):
+            copy = replace(copy, read=frozenset(), read_at=at)
         better = EVIDENCE.index(kind) >= EVIDENCE.index(copy.evidence)
         return replace(copy, evidence=kind if better else copy.evidence, at=at)
     raise Damaged(f"a ledger holds an event of kind '{kind}', which this version does not know: use the newer version")
@@ -142,6 +158,32 @@ def write_receipt(
     """Write the receipt of a copy, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_record(path, receipt(unit, destination, copy), mode=mode, group=group)
+
+
+def find_out(
+    paths: Paths, unit: Unit, destination: str, copy: Copy, lines: Iterable[Mapping[str, Any]], *, mode: int
+) -> None:
+    """Note what was found out about a copy, and have its receipt say so. The caller holds the ledger's lock.
+
+    The receipt of a copy that is not whole any more is removed. One that is there keeps its time, and one that is not,
+    or is of another generation, is left alone: by these the next run knows what is still to be uploaded.
+    """
+    journal = paths.ledger(destination, unit)
+    for line in lines:
+        append(journal, line, mode=mode, group=None)
+    path = paths.receipt(destination, unit)
+    try:
+        there, before = read_receipt(path), path.stat()
+    except FileNotFoundError:
+        return
+    if there["generation"] != copy.generation:
+        return
+    now = copies(journal)[copy.generation]
+    if now.evidence is None:
+        path.unlink()
+        return
+    write_receipt(path, unit, destination, now, mode=mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def read_receipt(path: Path) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 A copy whose every object is listed with the ledger's size and ETag is `listed`. One that is missing or another is said
 by name, marked in the ledger, and its receipt is removed, so that the next run has it there again. A destination that
-does not answer says nothing about its copies.
+does not answer says nothing about its copies. With `rehash_gib` or `verify_hours` in the configuration, copies that are
+listed are read back as far as that goes (see rehash).
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ecogvault import ledger
 from ecogvault.config import Config, Destination
-from ecogvault.errors import EcogvaultError
+from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.naming import Unit, require_code
 from ecogvault.paths import Paths
+from ecogvault.rehash import GIB, Budget, Reading, newest, rehash
 from ecogvault.stores import Listed, StoreError, open_store
 
 Say = Callable[[str], None]
@@ -29,31 +32,51 @@ class Tally:
     listed: int = 0
     faults: list[str] = field(default_factory=list)
     unreachable: str | None = None
+    reading: Reading | None = None
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person has to look at it."""
+        return bool(self.faults or self.unreachable)
 
     def line(self, name: str) -> str:
         """The closing line of a destination."""
         if self.unreachable:
             return f"{name}: could not be asked: {self.unreachable}"
         faults = f"; {len(self.faults)} wrong: {'; '.join(self.faults)}" if self.faults else ""
-        return f"{name}: {self.listed} copies listed{faults}"
+        reading = f"; {self.reading.line()}" if self.reading else ""
+        return f"{name}: {self.listed} copies listed{reading}{faults}"
 
 
 def verify(config: Config, *, say: Say) -> None:
-    """Compare every complete copy with its destination's listing, and say one line per destination.
+    """Compare every complete copy with its destination's listing, read copies back, and say one line per destination.
 
-    `unit`, `subject`, `kind` and `from` in the configuration restrict it. Raises CopiesAreWrong at the end when a copy
-    is missing or another, or a destination could not be asked.
+    `unit`, `subject`, `kind` and `from` in the configuration restrict it; `rehash_gib` is how much is read back from
+    each destination, `verify_hours` how long reading may take for all together. Raises CopiesAreWrong at the end when
+    a copy is missing or another, or a destination could not be asked.
     """
-    tallies = {}
-    for name, destination in config.destinations.items():
-        if config["from"] in (None, name):
-            tallies[name] = _verify_destination(config, destination)
-            say(tallies[name].line(name))
-    bad = [name for name, tally in tallies.items() if tally.faults or tally.unreachable]
+    hours = config["verify_hours"]
+    end = None if hours is None else time.monotonic() + 3600 * float(hours)
+    names = [name for name in config.destinations if config["from"] in (None, name)]
+    bad = []
+    for place, name in enumerate(names):
+        tally = _verify_destination(config, config.destinations[name], _budget(config, end, len(names) - place))
+        say(tally.line(name))
+        bad += [name] if tally.bad else []
     if bad:
         raise CopiesAreWrong(
             f"not all is well at {', '.join(bad)}: see the lines above; `snakemake` sends again what is missing"
         )
+
+
+def _budget(config: Config, end: float | None, destinations: int) -> Budget | None:
+    """What may be read back from the next one of so many destinations: an equal share of the time that is left."""
+    size = config["rehash_gib"]
+    if size is None and end is None:
+        return None
+    now = time.monotonic()
+    until = None if end is None else now + (end - now) / destinations
+    return Budget(None if size is None else float(size) * GIB, until)
 
 
 def chosen_units(config: Config, name: str) -> list[Unit]:
@@ -69,15 +92,17 @@ def chosen_units(config: Config, name: str) -> list[Unit]:
     ]
 
 
-def _verify_destination(config: Config, destination: Destination) -> Tally:
+def _verify_destination(config: Config, destination: Destination, budget: Budget | None) -> Tally:
     tally = Tally()
     listings: dict[tuple[str, str], dict[str, Listed]] = {}
-    for unit in chosen_units(config, destination.name):
-        try:
-            _verify_unit(config, destination, unit, listings, tally)
-        except StoreError as error:
-            tally.unreachable = str(error)
-            break
+    units = chosen_units(config, destination.name)
+    try:
+        whole = [unit for unit in units if _verify_unit(config, destination, unit, listings, tally)]
+        if budget is not None:
+            tally.reading = rehash(config, destination, whole, budget)
+            tally.faults += tally.reading.faults
+    except StoreError as error:
+        tally.unreachable = str(error)
     return tally
 
 
@@ -87,35 +112,43 @@ def _verify_unit(
     unit: Unit,
     listings: dict[tuple[str, str], dict[str, Listed]],
     tally: Tally,
-) -> None:
+) -> bool:
+    """Compare one unit's newest complete copy with the listing. Whether there is one and it is listed whole."""
     paths = Paths.of(config)
-    journal = paths.ledger(destination.name, unit)
     with ledger.ledger_lock(paths, destination.name, unit):
-        complete = [copy for copy in ledger.copies(journal).values() if copy.evidence is not None]
-        if not complete:
-            return
-        copy = max(complete, key=lambda one: one.generation)
-        found = _listing(destination, unit, copy, listings)
-        faults = compare(copy.objects, found)
-        if faults:
-            kinds = {kind for kind, _ in faults}
-            kind = "missing" if kinds == {"missing"} else "wrong"
-            line = ledger.event(kind, copy.generation, copy.manifest_sha256, keys=[key for _, key in faults])
-            tally.faults += [f"{key} is {kind}" for kind, key in faults]
-            paths.receipt(destination.name, unit).unlink(missing_ok=True)
-        else:
-            line = ledger.event("listed", copy.generation, copy.manifest_sha256)
-            tally.listed += 1
-        ledger.append(journal, line, mode=config.file_mode, group=None)
-        after = ledger.copies(journal)[copy.generation]
-        if after.evidence is not None:
-            ledger.write_receipt(
-                paths.receipt(destination.name, unit), unit, destination.name, after, mode=config.file_mode
+        _drop_damaged_receipt(paths, destination, unit, tally)
+        copy = newest(ledger.copies(paths.ledger(destination.name, unit)))
+        if copy is None:
+            return False
+        faults = compare(copy.objects, _listing(destination, unit, copy, listings))
+        tally.faults += [f"{key} is {kind}" for kind, key in faults]
+        lines = [
+            ledger.event(
+                kind, copy.generation, copy.manifest_sha256, keys=[key for found, key in faults if found == kind]
             )
+            for kind in sorted({kind for kind, _ in faults})
+        ]
+        if not faults:
+            lines = [ledger.event("listed", copy.generation, copy.manifest_sha256)]
+            tally.listed += 1
+        ledger.find_out(paths, unit, destination.name, copy, lines, mode=config.file_mode)
+    return not faults
+
+
+def _drop_damaged_receipt(paths: Paths, destination: Destination, unit: Unit, tally: Tally) -> None:
+    """Remove a receipt that is not what was written: the next run writes it anew from the ledger, and sends nothing."""
+    receipt = paths.receipt(destination.name, unit)
+    try:
+        ledger.read_receipt(receipt)
+    except FileNotFoundError:
+        return
+    except Damaged as error:
+        tally.faults.append(f"a receipt was damaged and is removed: {error}")
+        receipt.unlink()
 
 
 def compare(objects: Iterable[Mapping[str, object]], found: Mapping[str, Listed]) -> list[tuple[str, str]]:
-    """What is wrong with a copy: pairs of `missing` or `another` and the object's key. Pure."""
+    """What is wrong with a copy: pairs of `missing` or `wrong` and the object's key. Pure."""
     faults = []
     for one in objects:
         key = str(one["key"])
@@ -123,7 +156,7 @@ def compare(objects: Iterable[Mapping[str, object]], found: Mapping[str, Listed]
         if listed is None:
             faults.append(("missing", key))
         elif listed.size != one["size"] or (one["etag"] and listed.etag and listed.etag != one["etag"]):
-            faults.append(("another", key))
+            faults.append(("wrong", key))
     return faults
 
 

@@ -60,6 +60,12 @@ class Shipment:
         earlier = sorted(generation for generation in self.known if generation < self.generation)
         return {str(one["key"]): one for generation in earlier for one in self.known[generation].objects}
 
+    @cached_property
+    def spoilt(self) -> Mapping[str, str | None]:
+        """Objects of this generation that were found wrong: by key the ETag with which they were confirmed."""
+        copy = self.known.get(self.generation)
+        return {} if copy is None else copy.spoilt
+
 
 def put(
     shipment: Shipment,
@@ -70,7 +76,17 @@ def put(
     replace: str | None = None,
     state: UploadState | None = None,
 ) -> Stored:
-    """Have one object there: sent, adopted where `same` says so, or in place of the one whose ETag is `replace`."""
+    """Have one object there: sent, adopted where `same` says so, or in place of the one whose ETag is `replace`.
+
+    One that was read back and found wrong, and has been left since, is not adopted whatever its metadata say, but
+    replaced as a changed file is.
+    """
+    spoilt = shipment.spoilt.get(key)
+    judged = same
+    if spoilt is not None:
+        replace = spoilt
+        if same is not None:
+            judged = lambda present: present.etag != spoilt and same(present)  # noqa: E731
     return shipment.store.put(
         key,
         source,
@@ -78,7 +94,7 @@ def put(
         state=state or shipment.state.upload(key),
         replace=replace,
         progress=shipment.progress,
-        same=same,
+        same=judged,
     )
 
 
