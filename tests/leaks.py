@@ -75,7 +75,7 @@ class LeakCheck:
     ) -> list[Leak]:
         """Leaks in all paths below `root` and in all files.
 
-        Paths are relative to `root`. What `skip` names is left out; of what `skip_content` names the path alone is looked at.
+        Paths are relative to `root`. What `skip` names is left out; of what `skip_content` names only the path counts.
         """
         found: list[Leak] = []
         for path in walk(root, skip):

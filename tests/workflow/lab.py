@@ -93,8 +93,9 @@ class Lab:
 
     `settings` is what config.yaml says: change it and call `configure()`, or call `configure(key=value)`. `export` is
     what make_export made, `server` the details of the S3 server, `environment` what commands find in theirs beside the
-    usual (None takes a variable away), `project` where the Snakefile lies (see own_project). A test that changes raw files on purpose calls
-    `note_raw()` afterwards. One that leaves something half-written on purpose sets `may_be_unfinished`.
+    usual (None takes a variable away), `project` where the Snakefile lies (see own_project). A test that changes raw
+    files on purpose calls `note_raw()` afterwards. One that leaves something half-written on purpose sets
+    `may_be_unfinished`.
     """
 
     folder: Path
@@ -201,6 +202,7 @@ class Lab:
         given = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home),
+            "PYTHONPATH": str(ROOT / "scripts"),  # what is tested is this tree, whatever is installed
             "AWS_ACCESS_KEY_ID": self.server["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": self.server["aws_secret_access_key"],
             "AWS_EC2_METADATA_DISABLED": "true",
