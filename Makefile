@@ -31,10 +31,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 # Debian's programs that the tests compare with: command:package.
-PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar
+PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar unshare:util-linux \
+  slurmctld:slurm-wlm munged:munge
 
 programs:
-	@missing=""; \
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=""; \
 	for pair in $(PROGRAMS); do \
 	  command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
