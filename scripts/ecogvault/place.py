@@ -10,7 +10,7 @@ import grp
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,15 +87,29 @@ def place_all(
     counts: dict[str, int] = {}
     entries = []
     make_folder(root / top, tree, root)
-    for coded, raw in sorted(sources.items()):
+    waiting = sorted(sources.items())
+    for index, (coded, raw) in enumerate(waiting):
         target = root / coded
         make_folder(target.parent, tree, root)
         before = raw.stat()
-        how = "kept" if _is_placed(target, before) else _place(raw, target, before, tree, coded)
+        expected = None
+        if _is_placed(target, before, tree):
+            how = "kept"
+            _settle(target, before, tree)
+        elif _shared(raw, target, before, tree, coded):
+            how = "linked" if target.stat().st_ino == before.st_ino else "reflinked"
+        else:
+            if "copied" not in counts:
+                _require_space(root, waiting[index:], tree)
+            how = "copied"
+            expected = _copy(raw, target, before, tree)
         counts[how] = counts.get(how, 0) + 1
         size, sha256 = sha256_of(target)
         if _trace(raw.stat()) != _trace(before) or size != before.st_size:
             raise RawMoved(f"the raw file of {coded} changed while it was read: run again when it is at rest")
+        if expected not in (None, sha256):
+            target.unlink()
+            raise RawMoved(f"the copy of {coded} does not read back as it was written: check the disk, then run again")
         entries.append(Entry(coded, size, sha256))
         if progress is not None:
             progress(size)
@@ -103,34 +117,69 @@ def place_all(
     return entries, counts
 
 
+def _require_space(root: Path, waiting: Sequence[tuple[str, Path]], tree: Tree) -> None:
+    """Raise NoSpace unless there is room for all that will have to be copied from now on."""
+    device = root.stat().st_dev
+    needed = 0
+    for coded, raw in waiting:
+        status = raw.stat()
+        links = tree.link == "auto" and status.st_dev == device and _link_obstacle(status, tree) is None
+        if not links and not _is_placed(root / coded, status, tree):
+            needed += status.st_size
+    require_space(root, needed, what="copying the files of this session")
+
+
 def _trace(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _is_placed(target: Path, raw: os.stat_result) -> bool:
+def _is_placed(target: Path, raw: os.stat_result, tree: Tree) -> bool:
+    """Whether `target` holds the raw file, by size and time, in a way that the configuration still wants.
+
+    What is the raw file itself must be what may be a hard link today; it is never changed to fit.
+    """
     try:
         status = target.lstat()
     except FileNotFoundError:
         return False
-    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (raw.st_size, raw.st_mtime_ns)
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if (status.st_dev, status.st_ino) == (raw.st_dev, raw.st_ino):
+        return tree.link in ("auto", "hardlink") and _link_obstacle(raw, tree) is None
+    return (
+        (status.st_size, status.st_mtime_ns) == (raw.st_size, raw.st_mtime_ns)
+        and status.st_nlink == 1
+        and tree.link != "hardlink"
+    )
 
 
-def _place(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> str:
+def _settle(target: Path, raw: os.stat_result, tree: Tree) -> None:
+    """Give a file of ours that was kept the mode and group that are configured now."""
+    status = target.stat()
+    if (status.st_dev, status.st_ino) == (raw.st_dev, raw.st_ino):
+        return
+    if tree.gid is not None and status.st_gid != tree.gid:
+        os.chown(target, -1, tree.gid)
+    if stat.S_IMODE(status.st_mode) != tree.file_mode:
+        target.chmod(tree.file_mode)
+
+
+def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> bool:
+    """Place a file without copying its bytes, if that can be had. Raises CannotPlace when it must be."""
     if tree.link in ("auto", "reflink"):
         if _reflink(raw, target, status, tree):
-            return "reflinked"
+            return True
         if tree.link == "reflink":
             raise CannotPlace(f"link: reflink cannot be had for {coded} on this file system: use auto or copy")
     if tree.link in ("auto", "hardlink"):
         obstacle = _link_obstacle(status, tree)
         if obstacle is None and _hardlink(raw, target):
-            return "linked"
+            return True
         if tree.link == "hardlink":
             raise CannotPlace(
                 f"link: hardlink cannot be had for {coded}: {obstacle or 'another file system'}; use auto or copy"
             )
-    _copy(raw, target, status, tree, coded)
-    return "copied"
+    return False
 
 
 def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> bool:
@@ -173,8 +222,8 @@ def _hardlink(raw: Path, target: Path) -> bool:
     return True
 
 
-def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> None:
-    require_space(target.parent, status.st_size, what=f"the copy of {coded}")
+def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> str:
+    """Copy a file and give it the raw file's time. Returns the SHA-256 (hex) of what was read."""
     digest = hashlib.sha256()
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
@@ -184,9 +233,7 @@ def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: st
             stream.write(view[:count])
         stream.flush()
         os.utime(stream.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
-    if sha256_of(target)[1] != digest.hexdigest():
-        target.unlink()
-        raise RawMoved(f"the copy of {coded} does not read back as it was written: check the disk, then run again")
+    return digest.hexdigest()
 
 
 def _clear(folder: Path, wanted: set[Path]) -> None:
