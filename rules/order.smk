@@ -3,6 +3,12 @@
 ORDER_FORMAT = 1  # raise it to have every slip written again
 
 
+# On a cluster these run where snakemake does: they take a moment, and only there is known why a subject is stopped.
+localrules:
+    order_unit,
+    refuse_subject,
+
+
 rule order:
     input:
         PLAN.slips,
