@@ -2,9 +2,10 @@
 start, when another run was killed or is still going.
 """
 
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,11 @@ FAILED = "FAILED: "
 """What begins the line of a job's log, after its time, that says why the job failed."""
 
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+SNAKEMAKE_LOGS = Path(".snakemake/log")
 RUN_LOCK = Path(".snakemake/ecogvault.lock")
+
+_ERROR = re.compile(r"^Error in \w+ (\S+):\n((?:    .*\n)+)", re.MULTILINE)
+_ASIDE = re.compile(r" ?(Detailed failure reason unavailable|For further error details).*")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,27 @@ def failures(since: float, logs: Path = LOGS) -> list[Failure]:
                 job = " ".join(log.relative_to(logs).with_suffix("").parts)
                 found.append(Failure(job, line.partition(FAILED)[2], log))
                 break
+    own = max(SNAKEMAKE_LOGS.glob("*.log"), key=lambda log: log.stat().st_mtime, default=None)
+    if own is not None and own.stat().st_mtime >= since:
+        found += unexplained(own.read_text(encoding="utf-8", errors="replace"), {one.log for one in found}, logs)
+    return found
+
+
+def unexplained(told: str, explained: Collection[Path], logs: Path = LOGS) -> list[Failure]:
+    """The failed jobs that Snakemake's own log `told` of and whose logs are not among those `explained`. Pure.
+
+    Such a job was ended before it could say why: by a cluster, by the system when memory was short, or by hand.
+    """
+    found = []
+    for error in _ERROR.finditer(told):
+        facts = dict(re.findall(r"^    (\w+): (.*)$", error[2], re.MULTILINE))
+        named = [Path(one) for one in facts.get("log", "").partition(" (check ")[0].split(", ") if one]
+        again = re.compile(rf"^Finished jobid: {facts.get('jobid')} ", re.MULTILINE).search(told, error.end())
+        if again or not named or named[0] in explained:
+            continue
+        job = " ".join(named[0].relative_to(logs).with_suffix("").parts) if named[0].is_relative_to(logs) else error[1]
+        said = _ASIDE.sub("", facts.get("message", "None"))
+        found.append(Failure(job, "it ended without a word" if said == "None" else said, named[-1]))
     return found
 
 
