@@ -33,6 +33,7 @@ rule all:
         PLAN.verdicts,
         PLAN.refusals,
         PLAN.registry_records,
+        lambda wildcards: PLAN.unsent_tarballs,
 
 
 include: "rules/common.smk"

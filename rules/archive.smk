@@ -7,11 +7,14 @@ rule upload:
     input:
         PLAN.receipts,
         PLAN.refusals,
+        lambda wildcards: PLAN.unsent_tarballs,
 
 
+# A new content comes as its manifest. The statement stands for the sealed tarball, which may be pruned when it was sent.
 rule upload_unit:
     input:
-        unpack(archive_source),
+        manifest="<results>/{code}/manifest/{code}_{n}_{kind}.tsv",
+        statement=ancient(sealed_statement),
         verdict=ancient("<results>/{code}/phi/{code}_{n}_{kind}.json"),
         recipients=ancient(PLAN.recipients),
     output:

@@ -15,9 +15,9 @@ def slip(wildcards):
     return PLAN.slip(wildcards.code, wildcards.n, wildcards.kind)
 
 
-def archive_source(wildcards):
-    """What goes to a destination: the sealed tarball with what belongs to it, or the files that the manifest lists."""
-    return PLAN.archive_source(
+def sealed_statement(wildcards):
+    """The statement of what was sealed, where sealed tarballs go."""
+    return PLAN.sealed_statement(
         wildcards.destination, wildcards.code, wildcards.n, wildcards.kind
     )
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from ecogvault import closing, gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
-from ecogvault.errors import EcogvaultError, safe_traceback
+from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
 from ecogvault.files import lock
 from ecogvault.intake import SubjectPlan
-from ecogvault.ledger import newest_copy
+from ecogvault.intake.assignment import read_units
+from ecogvault.ledger import copies, newest_copy
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
+from ecogvault.phi import read_verdict
 from ecogvault.private import Private, open_private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.verify import chosen_units
@@ -124,13 +126,36 @@ class Plan:
             raise ConfigError(f"{unit} is no unit of an open subject: `ecogvault order {code}` shows what there is")
         return str(self.paths.slip(unit, self.units[unit]))
 
-    def archive_source(self, destination: str, code: str, number: str, kind: str) -> dict[str, str]:
-        """What an upload reads: the manifest, and for a tarball what was sealed."""
-        unit = Unit(code, int(number), kind)
-        files = {"manifest": str(self.paths.manifest(unit))}
-        if self.config.destinations[destination].form == "tarball":
-            files |= {"tarball": str(self.paths.sealed(unit)), "statement": str(self.paths.statement(unit))}
-        return files
+    def sealed_statement(self, destination: str, code: str, number: str, kind: str) -> list[str]:
+        """The statement of what was sealed, for a destination of form `tarball`; nothing for another."""
+        tarball = self.config.destinations[destination].form == "tarball"
+        return [str(self.paths.statement(Unit(code, int(number), kind)))] if tarball else []
+
+    @property
+    def unsent_tarballs(self) -> list[str]:
+        """The sealed tarball of every unit that a destination is still to get as one.
+
+        Uploads take the statement as input, which stays when a tarball is pruned: so one destination that needs a
+        pruned tarball has it sealed again, and the others are left alone.
+        """
+        wanted = {
+            unit
+            for name, destination in self.config.destinations.items()
+            for unit in self.units
+            if destination.form == "tarball" and destination.takes(unit.kind) and not self._holds(name, unit)
+        }
+        return [str(self.paths.sealed(unit)) for unit in sorted(wanted)]
+
+    def _holds(self, destination: str, unit: Unit) -> bool:
+        """Whether a destination is known to hold the unit's newest content: by its receipt, or by the ledger."""
+        if self.paths.receipt(destination, unit).exists():
+            return True
+        state = read_units(self.paths, unit.code).get(unit)
+        try:
+            copy = copies(self.paths.ledger(destination, unit)).get(state.generation) if state else None
+        except Damaged:
+            return False  # the upload says which line
+        return bool(state and copy and copy.evidence and copy.manifest_sha256 == state.manifest_sha256)
 
     def identifiers(self, code: str) -> str:
         """The keyed hash of what is looked for in a subject's units: a new name scans them again."""
@@ -238,10 +263,24 @@ def close(made: Plan, *, succeeded: bool) -> None:
         wanted=len(wanted),
         failed=closing.failures(made.began),
         waiting=_waiting(made),
+        named=_named(made),
         succeeded=succeeded,
         command=closing.own_command(),
     ):
         _say(line)
+
+
+def _named(made: Plan) -> list[str]:
+    """The units whose verdict is not clean: their copies may have been made before the name was known."""
+    found = []
+    for unit in made.units:
+        try:
+            verdict = read_verdict(made.paths.verdict(unit))
+        except (FileNotFoundError, Damaged):
+            continue  # not scanned yet; a damaged verdict fails the job that needs it
+        if verdict.outcome != "clean":
+            found.append(f"{unit} ({verdict.outcome}), in {verdict.findings[0]}")
+    return found
 
 
 def _waiting(made: Plan) -> list[str]:
