@@ -3,6 +3,7 @@
 Messages name the key's path (`destinations.s3.bucket`) and never show the file. Source: DESIGN, section 6.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -210,6 +211,8 @@ def _explain(error: Any) -> str:
             error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "additionalProperties")
         )
     path = ".".join(str(part) for part in error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        return f"{path}.{error.instance}: a name here is text like {error.validator_value}"
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
@@ -226,15 +229,23 @@ def _explain(error: Any) -> str:
         "minimum": lambda: f"at least {error.validator_value}",
         "maximum": lambda: f"at most {error.validator_value}",
     }.get(error.validator, lambda: f"valid ({error.validator} {error.validator_value})")()
-    return f"{path or 'the configuration'} must be {wanted}"
+    quotes = " (write it in quotes)" if error.validator == "type" and wanted.endswith("string") else ""
+    return f"{path or 'the configuration'} must be {wanted}{quotes}"
 
 
 def _check_meaning(config: Config) -> None:
     """What a schema cannot say."""
     try:
         config.zone  # noqa: B018 - asking for it is the check
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError("timezone must be a name such as America/Los_Angeles") from None
+    if config.folder_mode & 0o700 != 0o700:
+        raise ConfigError("mode must let the owner in: its first digit of the last three is 7, as in 750 or 2770")
+    private = os.path.abspath(config.private)
+    for key in ("results", "restored"):
+        other = os.path.abspath(config.path(key))
+        if os.path.commonpath([private, other]) in (private, other):
+            raise ConfigError(f"{key} and private must be folders apart: names never lie where results do")
     for name, destination in config.destinations.items():
         if destination.leaves_plain_outside("vid"):
             raise ConfigError(
