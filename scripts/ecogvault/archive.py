@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecogvault import chain, gate, layout, ledger
-from ecogvault.config import Config, ConfigError
+from ecogvault.config import Config, ConfigError, Destination
 from ecogvault.deidentify import ensure_tree
 from ecogvault.files import lock
 from ecogvault.intake.assignment import read_sessions, unit_state
@@ -23,7 +23,7 @@ from ecogvault.records import read_record
 from ecogvault.send import Shipment, send_files, send_tarball
 from ecogvault.stores import open_store
 from ecogvault.tarball import seal
-from ecogvault.transfer import transfer_state
+from ecogvault.transfer import TransferState, transfer_state
 
 Progress = Callable[[int], None]
 
@@ -115,10 +115,16 @@ def upload_unit(
     generation = current_generation(paths, unit, listed)
     modes = (config.file_mode, Tree.of(config).gid)
     journal = paths.ledger(name, unit)
-    with ledger.ledger_lock(paths, name, unit):
+    with (
+        ledger.ledger_lock(paths, name, unit),
+        transfer_state(
+            paths.transfer(name, unit), paths.transfer_secrets(name, unit), what=f"the upload of {unit} to {name}"
+        ) as state,
+    ):
         known = ledger.copies(journal)
         copy = known.get(generation)
         if copy is not None and copy.manifest_sha256 == listed.sha256 and copy.evidence is not None:
+            _clear_up(destination, unit, state, [])
             ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
             return Uploaded(copy, 0, "there already, as the ledger says: nothing was sent")
         gate.require(config, private, unit, listed, verdict, destination)
@@ -131,33 +137,45 @@ def upload_unit(
             line = ledger.event("object", generation, listed.sha256, object=one)
             ledger.append(journal, line, mode=modes[0], group=modes[1])
 
-        with transfer_state(
-            paths.transfer(name, unit), paths.transfer_secrets(name, unit), what=f"the upload of {unit} to {name}"
-        ) as state:
-            shipment = Shipment(
-                config=config,
-                private=private,
-                destination=destination,
-                unit=unit,
-                generation=generation,
-                manifest=listed,
-                recipients=recipients(config),
-                known={gen: one for gen, one in known.items() if gen <= generation},
-                store=open_store(destination, unit.kind),
-                state=state,
-                note=note,
-                progress=progress,
-            )
-            shipment.store.preflight()
-            if destination.form == "tarball":
-                send_tarball(shipment)
-            else:
-                ensure_tree(config, private, unit, listed)
-                send_files(shipment)
-            excluded = layout.excluded(destination, unit, listed)
-            line = ledger.event("acknowledged", generation, listed.sha256, excluded=excluded, bytes_sent=sent)
-            ledger.append(journal, line, mode=modes[0], group=modes[1])
-            copy = ledger.copies(journal)[generation]
-            ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
-            state.done()
+        shipment = Shipment(
+            config=config,
+            private=private,
+            destination=destination,
+            unit=unit,
+            generation=generation,
+            manifest=listed,
+            recipients=recipients(config),
+            known={gen: one for gen, one in known.items() if gen <= generation},
+            store=open_store(destination, unit.kind),
+            state=state,
+            note=note,
+            progress=progress,
+        )
+        shipment.store.preflight()
+        if destination.form == "tarball":
+            send_tarball(shipment)
+        else:
+            ensure_tree(config, private, unit, listed)
+            send_files(shipment)
+        excluded = layout.excluded(destination, unit, listed)
+        line = ledger.event("acknowledged", generation, listed.sha256, excluded=excluded, bytes_sent=sent)
+        ledger.append(journal, line, mode=modes[0], group=modes[1])
+        _clear_up(destination, unit, state, [gen for gen in known if gen < generation and known[gen].evidence is None])
+        copy = ledger.copies(journal)[generation]
+        ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
     return Uploaded(copy, sent, f"{len(copy.objects)} objects, {sent} bytes sent")
+
+
+def _clear_up(destination: Destination, unit: Unit, state: TransferState, given_up: list[int]) -> None:
+    """End what interrupted uploads have left at keys that are not wanted any more, and forget how far they were.
+
+    `given_up` are earlier generations that were begun and never completed there.
+    """
+    left = set(state.unfinished)
+    if destination.form == "tarball":
+        left |= {layout.tarball_key(destination, unit, generation) for generation in given_up}
+    if left:
+        store = open_store(destination, unit.kind)
+        for key in sorted(left):
+            store.abort_unfinished(key)
+    state.done()

@@ -10,7 +10,7 @@ from pathlib import Path
 from ecogvault import edf, registry, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
-from ecogvault.files import lock, replacing, require_space
+from ecogvault.files import lock, replacing, require_space, sweep
 from ecogvault.intake.assignment import note_manifest, unit_state
 from ecogvault.intake.find import stem
 from ecogvault.intake.headers import names_another
@@ -39,9 +39,10 @@ def deidentify(
     tree = Tree.of(config)
     with _tree_lock(config, unit):
         entries, remarks = _make(config, private, unit, slip, tree, progress)
-    content = Manifest.of(entries)
-    generation = note_manifest(private, Paths.of(config), unit, content.sha256)
-    content.write(manifest, mode=tree.file_mode, group=tree.gid)
+        # Still under the lock: the orphan of a killed run must not note older content after a later run's.
+        content = Manifest.of(entries)
+        generation = note_manifest(private, Paths.of(config), unit, content.sha256)
+        content.write(manifest, mode=tree.file_mode, group=tree.gid)
     return [*remarks, f"{len(content)} files, {content.total_size} bytes, generation {generation}"]
 
 
@@ -115,6 +116,7 @@ def _texts(
         text = synctext.recode(data, stem(role, name.raw), unit.session, person, where=f"{role} text of {unit}")
         target = root / name.coded
         make_folder(target.parent, tree, root.parent)
+        sweep(target.parent, target.name)
         with replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
             stream.write(text)
         names += [name, Name(name.part, name.raw, name.coded, "*", data.hex())]

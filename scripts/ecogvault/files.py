@@ -12,7 +12,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +46,42 @@ def temporary_beside(path: Path) -> Path:
     return path.parent / f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
 
 
+def mark_alive(descriptor: int) -> None:
+    """Lock a temporary file for as long as its writer lives, so that `sweep` tells it from what a killed one left."""
+    # Some network file systems have no such locks: there sweep takes every temporary file for one that is written.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove temporary files that killed processes have left in `folder`, those of the file `name` or all.
+
+    What a living process writes stays, and so does everything when `folder` is not there.
+    """
+    start = "." if name is None else f".{name}."
+    try:
+        entries = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.startswith(start) and entry.endswith(TEMPORARY_SUFFIX):
+            _remove_dead(folder / entry)
+
+
+def _remove_dead(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return  # gone meanwhile, or not this user's
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except OSError:
+        _log.info("%s is being written by another process", path.name)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o640, group: int | None = None) -> Iterator[BinaryIO]:
     """Open a new file that becomes `path` when the block ends well, and vanishes when it does not.
@@ -57,6 +93,7 @@ def replacing(path: Path, *, mode: int = 0o640, group: int | None = None) -> Ite
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
+            mark_alive(stream.fileno())
             if group is not None:
                 os.fchown(stream.fileno(), -1, group)
             os.fchmod(stream.fileno(), mode)

@@ -20,7 +20,7 @@ from typing import Any
 from ecogvault.closing import FAILED
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError, safe_traceback
-from ecogvault.files import is_full
+from ecogvault.files import is_full, sweep
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 
@@ -71,6 +71,8 @@ def job(snakemake: Any) -> Iterator[Rule]:
     # Being told to end is an interruption: what is open is closed, and nothing half-written stays.
     signal.signal(signal.SIGTERM, _interrupt)
     what = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
+    for path in map(Path, snakemake.output):
+        sweep(path.parent, path.name)
     try:
         yield Rule(
             config,

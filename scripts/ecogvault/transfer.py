@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any
 
 from ecogvault.errors import Damaged
-from ecogvault.files import lock, sync_folder
+from ecogvault.files import lock, sweep, sync_folder
 from ecogvault.records import read_record, write_record
 from ecogvault.stores.state import PartDone, UploadState
 
@@ -53,6 +53,12 @@ class TransferState:
         """The state of one object's upload. Nothing is written before it begins."""
         with self._lock:
             return self._uploads.setdefault(key, UploadState(self._save, lock=self._lock))
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Keys of uploads that were begun and not ended."""
+        with self._lock:
+            return [key for key, state in self._uploads.items() if state.upload_id is not None]
 
     def secret(self, key: str, plaintext_sha256: str) -> Secret | None:
         """What `key` was being encrypted with, only if its plaintext (SHA-256 in hex) is still the same.
@@ -121,6 +127,8 @@ def transfer_state(path: Path, secrets_path: Path, *, what: str, wait: bool = Tr
     Locked, naming the process that has it. Raises Damaged, saying what to do.
     """
     with lock(path.with_suffix(".lock"), what=what, wait=wait):
+        for each in (path, secrets_path):
+            sweep(each.parent, each.name)
         state = TransferState(path, secrets_path)
         try:
             yield state

@@ -111,8 +111,6 @@ def put_manifest(shipment: Shipment) -> None:
 
 def put_how_to_open(shipment: Shipment) -> None:
     key = layout.HOW_TO_OPEN
-    if isinstance(shipment.store.head(key), Present):
-        return
     source = BytesSource(HOW_TO_OPEN.encode())
     # Another text of that name, or one that another job was faster to put there, is as good.
     put(shipment, key, source, {}, lambda present: True, state=UploadState.in_memory())

@@ -119,6 +119,7 @@ class FolderStore:
                 adopted = self._adopt(key, folder, name, found, source, same)
                 if adopted is not None:
                     drop(folder, state)
+                    self._tidy(folder, name)
                     return adopted
                 if replace is None or replace != found.etag:
                     drop(folder, state)
