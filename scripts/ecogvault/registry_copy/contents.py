@@ -101,7 +101,8 @@ def _files(root: Path, relative: str) -> Iterator[str]:
 
 def _copy(source: Path, folder: Path, relative: str) -> Entry:
     target = folder / relative
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for parent in reversed(target.relative_to(folder).parents):
+        (folder / parent).mkdir(mode=0o700, exist_ok=True)
     digest = hashlib.sha256()
     size = 0
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
