@@ -10,7 +10,7 @@ import grp
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ecogvault.config import Config, ConfigError
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import replacing, require_space, sync_folder, temporary_beside
 from ecogvault.manifest import Entry, sha256_of
+from ecogvault.paths import Paths
 
 _CHUNK = 1024 * 1024
 # ioctl of Linux that makes one file share another's blocks: _IOW(0x94, 9, int), linux/fs.h.
@@ -73,6 +74,28 @@ def make_folder(folder: Path, tree: Tree, root: Path) -> None:
             os.chown(one, -1, tree.gid)
         if stat.S_IMODE(status.st_mode) != tree.folder_mode:
             one.chmod(tree.folder_mode)
+
+
+def open_folders(config: Config, files: Iterable[Path]) -> None:
+    """Give the folders below the results that `files` lie in, and the results' own, what the configured tree has.
+
+    Snakemake makes the folders of a job's outputs with the umask of whoever runs it. Folders of the results, of sealed
+    tarballs and of restores get the mode and group; the results folder itself, which may be older than this program,
+    only what its group lacks to come in. Raises ConfigError, OSError.
+    """
+    tree = Tree.of(config)
+    paths = Paths.of(config)
+    for file in files:
+        root = next((one for one in (paths.results, paths.sealed_root, paths.restored) if one in file.parents), None)
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent, tree, root)
+    status = paths.results.stat() if paths.results.is_dir() else None
+    if status is not None and status.st_uid == os.geteuid():
+        if tree.gid is not None and status.st_gid != tree.gid:
+            os.chown(paths.results, -1, tree.gid)
+        if tree.folder_mode & ~status.st_mode:
+            paths.results.chmod(stat.S_IMODE(status.st_mode) | tree.folder_mode)
 
 
 def place_all(

@@ -23,6 +23,8 @@ from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import is_full, sweep
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
+from ecogvault.place import open_folders
+from ecogvault.private import open_private
 
 log = logging.getLogger("ecogvault")
 
@@ -73,10 +75,12 @@ def job(snakemake: Any) -> Iterator[Rule]:
     what = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
     for path in map(Path, snakemake.output):
         sweep(path.parent, path.name)
+    paths = Paths.of(config)
     try:
+        open_folders(config, _written(paths, snakemake))
         yield Rule(
             config,
-            Paths.of(config),
+            paths,
             _files(snakemake.input),
             _files(snakemake.output),
             SimpleNamespace(**dict(snakemake.params.items())),
@@ -105,12 +109,28 @@ def _fail(error: BaseException, what: str, message: str, target: Path | None) ->
     sys.exit(1)
 
 
+def _written(paths: Paths, snakemake: Any) -> list[Path]:
+    """What a job writes: its outputs, and beside a receipt the ledger and the state of the transfer."""
+    found = [Path(path) for path in snakemake.output]
+    values = dict(snakemake.wildcards.items())
+    if {"code", "n", "kind", "destination"} <= values.keys():
+        unit = Unit(values["code"], int(values["n"]), values["kind"])
+        if paths.receipt(values["destination"], unit) in found:
+            found += [paths.ledger(values["destination"], unit), paths.transfer(values["destination"], unit)]
+    return found
+
+
 def _place(error: OSError, config: Config) -> str:
-    """The path that an OSError is about, if it is one of the results: others may be raw."""
+    """The path that an OSError is about if it is one of the results; any other may be raw, and goes by private id."""
     name = error.filename
-    if isinstance(name, str) and Path(os.path.abspath(name)).is_relative_to(os.path.abspath(config.results)):
-        return f"{name}: "
-    return ""
+    if not isinstance(name, str | bytes):
+        return ""
+    if Path(os.path.abspath(os.fsdecode(name))).is_relative_to(os.path.abspath(config.results)):
+        return f"{os.fsdecode(name)}: "
+    try:
+        return f"{open_private(config).private_id(name)}: "
+    except (EcogvaultError, OSError):
+        return ""
 
 
 def _files(names: Any) -> SimpleNamespace:
