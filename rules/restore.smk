@@ -1,6 +1,10 @@
 # Restore: copies come back from a destination, are opened, and compared with their manifest file by file.
 
 
+localrules:
+    refuse_restore,
+
+
 rule restore:
     input:
         lambda wildcards: PLAN.restores,
@@ -20,3 +24,17 @@ rule restore_unit:
         receipt="<results>/{code}/receipts/{destination}/{code}_{n}_{kind}.json",
     script:
         "../scripts/restore_unit.py"
+
+
+# A restore of what no ledger knows stops here, with a line that says why.
+rule refuse_restore:
+    output:
+        "<restored>/asked.never",
+    log:
+        "<logs>/refuse_restore.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    params:
+        problem=lambda wildcards: PLAN.restore_problem,
+    script:
+        "../scripts/refuse_restore.py"

@@ -165,9 +165,29 @@ class Plan:
         """Whether units of `kind` leave the building plain anywhere."""
         return gate.scans_contents(self.config, kind)
 
-    @property
+    @cached_property
     def restores(self) -> list[str]:
-        """The records of the restores that `--config unit= subject= kind= from=` ask for. Raises ConfigError."""
+        """The records of the restores that `--config unit= subject= kind= from=` ask for.
+
+        When they cannot be done it is said why, and the answer is a file that is never made, as for a stopped subject:
+        an error raised while Snakemake asks would be shown with a traceback.
+        """
+        if self.restore_problem:
+            _say(f"restore: {self.restore_problem}")
+            return [str(self.paths.restored / "asked.never")]
+        name = self.config["from"]
+        return [str(self.paths.restored_record(name, unit)) for unit in chosen_units(self.config, name)]
+
+    @cached_property
+    def restore_problem(self) -> str | None:
+        """Why the restores that were asked for cannot be done, or None."""
+        try:
+            self._require_restorable()
+        except EcogvaultError as error:
+            return str(error)
+        return None
+
+    def _require_restorable(self) -> None:
         name = self.config["from"]
         if not (self.config["unit"] or self.config["subject"]) or not name:
             raise ConfigError(
@@ -181,7 +201,6 @@ class Plan:
             raise ConfigError(f"no ledger of {name} knows a unit that was asked for")
         for unit in units:
             newest_copy(self.config, unit, name)
-        return [str(self.paths.restored_record(name, unit)) for unit in units]
 
     @property
     def _registered(self) -> Private:
@@ -262,7 +281,7 @@ def close(made: Plan, *, succeeded: bool) -> None:
         there=sum(Path(receipt).exists() for receipt in wanted),
         wanted=len(wanted),
         failed=closing.failures(made.began),
-        waiting=_waiting(made),
+        waiting=[*_waiting(made), *_registry_waits(made)],
         named=_named(made),
         succeeded=succeeded,
         command=closing.own_command(),
@@ -281,6 +300,15 @@ def _named(made: Plan) -> list[str]:
         if verdict.outcome != "clean":
             found.append(f"{unit} ({verdict.outcome}), in {verdict.findings[0]}")
     return found
+
+
+def _registry_waits(made: Plan) -> list[str]:
+    """What is said of the registry's copies that a run did not come to: they need every unit's manifest."""
+    return [
+        f"the registry's own copy to {Path(record).name.partition('.')[0]}: it goes last, when every unit is there"
+        for record in made.registry_records
+        if not Path(record).exists()
+    ]
 
 
 def _waiting(made: Plan) -> list[str]:
