@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -20,6 +21,7 @@ from typing import BinaryIO
 from ecogvault.errors import EcogvaultError
 
 TEMPORARY_SUFFIX = ".part~"
+_TEMPORARY = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)
 
 _log = logging.getLogger("ecogvault")
 
@@ -58,14 +60,20 @@ def sweep(folder: Path, name: str | None = None) -> None:
 
     What a living process writes stays, and so does everything when `folder` is not there.
     """
-    start = "." if name is None else f".{name}."
     try:
         entries = os.listdir(folder)
     except FileNotFoundError:
         return
     for entry in entries:
-        if entry.startswith(start) and entry.endswith(TEMPORARY_SUFFIX):
+        match = _TEMPORARY.fullmatch(entry)
+        if match and name in (None, match[1]):
             _remove_dead(folder / entry)
+
+
+def sweep_tree(folder: Path) -> None:
+    """Do so in `folder` and everything below it."""
+    for each, _, _ in os.walk(folder):
+        sweep(Path(each))
 
 
 def _remove_dead(path: Path) -> None:

@@ -7,6 +7,7 @@ The signed statement is demanded first, then everything is compared with the man
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from ecogvault import layout, ledger
@@ -14,12 +15,12 @@ from ecogvault.age import decrypt_stream
 from ecogvault.config import Config, Destination
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged, EcogvaultError
-from ecogvault.files import lock
+from ecogvault.files import lock, sweep, sweep_tree, temporary_beside
 from ecogvault.keys import identities
 from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
-from ecogvault.pool import run_all
+from ecogvault.pool import run_all, unless
 from ecogvault.records import parse_record, utc_now, write_record
 from ecogvault.statement import read_signers, tree_of_files, verify_statement
 from ecogvault.stores import Store, open_store
@@ -46,6 +47,7 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
     folder = record.parent / str(unit)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.parent / f".{unit}.lock", what=f"the restore of {unit} from {name}"):
+        sweep_tree(folder)
         if destination.form == "tarball":
             manifest = _restore_tarball(config, store, unit, copy, statement, folder, progress)
         else:
@@ -101,7 +103,9 @@ def _restore_tarball(
 ) -> Manifest:
     """Fetch the sealed tarball whole beside its target, compare its tree hash with the statement, and open it."""
     key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
-    sealed = folder.parent / f"{unit}.g{copy.generation}.tar.zst.age"
+    whole = folder.parent / f"{unit}.g{copy.generation}.tar.zst.age"
+    sweep(whole.parent, whole.name)
+    sealed = temporary_beside(whole)
     keys = identities(config)
     try:
         _fetch(store, key, sealed, statement["sha256_tree"], progress)
@@ -149,6 +153,7 @@ def _restore_files(
         raise NotWhatWasArchived(f"the manifest of {unit} at {store.name} is not the one that its statement describes")
     keys = identities(config) if destination.encrypts(unit.kind) else []
     target = Target(folder)
+    stopping = Event()
     excluded = set(copy.excluded)
     versions = {str(one["key"]): one["version_id"] for one in copy.objects}
 
@@ -159,7 +164,7 @@ def _restore_files(
         writer = CheckedWriter(target)
         writer.begin(entry.path)
         try:
-            pieces = store.get(key, version_id=versions.get(key))
+            pieces = _until(stopping, store.get(key, version_id=versions.get(key)))
             if keys:
                 decrypt_stream(Pieces(pieces), keys, writer.add)
             else:
@@ -177,11 +182,17 @@ def _restore_files(
             progress(entry.size)
 
     try:
-        run_all(fetch, (entry for entry in manifest if entry.path not in excluded))
+        run_all(fetch, (entry for entry in manifest if entry.path not in excluded), stopping=stopping)
         target.finish()
     finally:
         target.discard()
     return manifest
+
+
+def _until(stopping: Event, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        unless(stopping)
+        yield piece
 
 
 def _manifest(config: Config, store: Store, unit: Unit, copy: ledger.Copy) -> Manifest:

@@ -1,14 +1,15 @@
 """Sending a set of files, each as it is or encrypted on its way, with their manifest and statement."""
 
 import hashlib
-from threading import Lock
+from dataclasses import replace
+from threading import Event, Lock
 from typing import Any
 
 from ecogvault import layout
 from ecogvault.age import Envelope, new_envelope
 from ecogvault.manifest import Entry
 from ecogvault.paths import Paths
-from ecogvault.pool import run_all
+from ecogvault.pool import run_all, unless
 from ecogvault.send.beside import files_statement, put_how_to_open, put_manifest, put_statement
 from ecogvault.send.encrypted import encrypted_source
 from ecogvault.send.shipment import Shipment, described, holds, put
@@ -29,15 +30,23 @@ def send_files(shipment: Shipment) -> None:
     left_out = set(layout.excluded(shipment.destination, shipment.unit, shipment.manifest))
     wanted = [entry for entry in shipment.manifest if entry.path not in left_out]
     noting = Lock()
+    stopping = Event()
+
+    def advance(count: int) -> None:
+        unless(stopping)
+        if shipment.progress is not None:
+            shipment.progress(count)
+
+    stoppable = replace(shipment, progress=advance)
 
     def send(entry: Entry) -> None:
-        one, sent = _send_file(shipment, entry)
+        one, sent = _send_file(stoppable, entry)
         if one is not None:
             with noting:
                 shipment.note(one, sent)
             shipment.state.drop_secret(str(one["key"]))
 
-    run_all(send, wanted)
+    run_all(send, wanted, stopping=stopping)
     put_manifest(shipment)
     put_statement(shipment, files_statement(shipment))
 
@@ -61,14 +70,14 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
         plain = not shipment.destination.encrypts(shipment.unit.kind)
         return holds(present, ours) and (not plain or present.size == entry.size)
 
-    replace = str(before["etag"]) if before is not None and before["etag"] else None
+    replaced = str(before["etag"]) if before is not None and before["etag"] else None
     if not shipment.destination.encrypts(shipment.unit.kind):
         with file_source(path, what=entry.path, sha256=entry.sha256) as source:
-            stored = put(shipment, key, source, metadata, same, replace)
+            stored = put(shipment, key, source, metadata, same, replaced)
     else:
         by_content = None if shipment.destination.type == "folder" else same
         with encrypted_source(path, entry, _envelope(shipment, key, entry)) as sealed:
-            stored = put(shipment, key, sealed, metadata, by_content, replace)
+            stored = put(shipment, key, sealed, metadata, by_content, replaced)
     return described(stored, path=entry.path, sha256=entry.sha256), stored.bytes_sent
 
 

@@ -140,8 +140,11 @@ class FolderStore:
                     if adopted is None:
                         raise self._taken(key)
                     return adopted
-            except (SourceChanged, WrongBytes, KeyTaken, NoSpace):
-                drop(folder, state, temporary)
+            except BaseException as error:
+                # Only what can be gone on with stays.
+                useless = isinstance(error, (SourceChanged, WrongBytes, KeyTaken, NoSpace))
+                if useless or state.upload_id is None:
+                    drop(folder, state, temporary)
                 raise
             os.fsync(folder)
             drop(folder, state, temporary)
