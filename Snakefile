@@ -32,7 +32,7 @@ rule all:
         PLAN.slips,
         PLAN.verdicts,
         PLAN.refusals,
-        PLAN.registry_records,
+        lambda wildcards: PLAN.registry_records,
         lambda wildcards: PLAN.unsent_tarballs,
 
 

@@ -281,7 +281,7 @@ def close(made: Plan, *, succeeded: bool) -> None:
         there=sum(Path(receipt).exists() for receipt in wanted),
         wanted=len(wanted),
         failed=closing.failures(made.began),
-        waiting=[*_waiting(made), *_registry_waits(made)],
+        waiting=[*_waiting(made), *([] if succeeded else _registry_waits(made))],
         named=_named(made),
         succeeded=succeeded,
         command=closing.own_command(),
@@ -303,7 +303,7 @@ def _named(made: Plan) -> list[str]:
 
 
 def _registry_waits(made: Plan) -> list[str]:
-    """What is said of the registry's copies that a run did not come to: they need every unit's manifest."""
+    """What is said of the registry's copies that a failed run did not come to: they need every unit's manifest."""
     return [
         f"the registry's own copy to {Path(record).name.partition('.')[0]}: it goes last, when every unit is there"
         for record in made.registry_records
