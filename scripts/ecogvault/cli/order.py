@@ -2,12 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
+from ecogvault.paths import Paths
 from ecogvault.private import Private
 
 
@@ -38,21 +40,22 @@ def run(args: argparse.Namespace) -> int:
     """Exclude, show, reveal or accept, in this order."""
     from ecogvault import audit, config, intake, registry
     from ecogvault.naming import require_code
-    from ecogvault.paths import Paths
     from ecogvault.private import open_private
 
     settings = config.load(args.config)
     private = open_private(settings)
     subject = registry.find(registry.load(private), require_code(args.code))
+    if args.accept and subject.status == "erased":
+        raise NothingToAccept(f"{subject.code} was erased: nothing of it is accepted any more")
     if args.accept or args.reveal or args.exclude:
         audit.refuse_unless_writable(private)
     if args.exclude:
-        _exclude(private, subject.code, args.exclude)
+        _exclude(private, Paths.of(settings), subject.code, args.exclude)
         audit.record(private, "order --exclude", subject.code)
     if args.reveal:
         audit.record(private, "order --reveal", subject.code)
         for private_id, path in _raw_paths(private, subject.code):
-            print(f"{private_id}  {path}")
+            print(f"{private_id}  {_printable(path)}")
         return 0
     seen = intake.survey(settings, private, subject)
     print(_table(settings, private, subject, seen))
@@ -89,6 +92,8 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
         folder = next((items.get((row.part, row.item, row.role)) for row in members if row.role == "vid"), None)
         clips = sum(extension(file.path) == "avi" for file in folder.files) if folder else 0
         first = members[0]
+        if _is_repeated(first.start, settings.zone):
+            notes[number].append("begins in the hour that clocks repeat: look whether its place is right")
         lines.append(
             "  ".join(
                 [
@@ -111,26 +116,48 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
     return "\n".join(lines)
 
 
+def _printable(path: Path) -> str:
+    """A raw path on one line, whatever its bytes: a terminal must show it, and never act on it."""
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(path))
+    return "".join(signs)
+
+
+def _is_repeated(moment: datetime, zone: ZoneInfo) -> bool:
+    """Whether a time lies in the hour that clocks have twice, so that a recorder's local time does not say which."""
+    local = moment.astimezone(zone)
+    return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
 def _length(span: timedelta) -> str:
     minutes, seconds = divmod(round(span.total_seconds()), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
-def _exclude(private: Private, code: str, wanted: list[str]) -> None:
+def _exclude(private: Private, paths: Paths, code: str, wanted: Sequence[str]) -> None:
+    """Leave out items by their private ids: all of them, or none if one is unknown or has its number already."""
     from ecogvault import registry
+    from ecogvault.intake.assignment import read_sessions
     from ecogvault.intake.find import find
 
-    left = set(wanted)
-    for part in registry.parts(private, code):
-        if part.path.is_dir():
-            here = {private.private_id(part.path / item.path) for item in find(part.path, part.part)} & left
-            if here:
-                registry.exclude(private, code, part.part, sorted(here))
-            left -= here
-    if left:
+    parts = registry.parts(private, code)
+    folders = {part.part: part.path for part in parts}
+    accepted = {private.private_id(folders[row.part] / row.item): str(row.unit) for row in read_sessions(paths, code)}
+    here = {
+        part.part: {private.private_id(part.path / item.path) for item in find(part.path, part.part)} & {*wanted}
+        for part in parts
+        if part.path.is_dir()
+    }
+    unknown = sorted({*wanted}.difference(*here.values()))
+    if unknown:
         raise NothingToAccept(
-            f"no item of {code} goes by {', '.join(sorted(left))}: `ecogvault order {code} --reveal` lists them"
+            f"no item of {code} goes by {', '.join(unknown)}: `ecogvault order {code} --reveal` lists them"
         )
+    for private_id in wanted:
+        if private_id in accepted:
+            raise NothingToAccept(f"{private_id} is part of {accepted[private_id]}, and accepted numbers never change")
+    for part, found in here.items():
+        if found:
+            registry.exclude(private, code, part, sorted(found))
 
 
 def _raw_paths(private: Private, code: str) -> Iterator[tuple[str, Path]]:
