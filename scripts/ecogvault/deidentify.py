@@ -11,9 +11,9 @@ from ecogvault import edf, registry, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import lock, replacing, require_space, sweep
-from ecogvault.intake.assignment import note_manifest, unit_state
+from ecogvault.intake.assignment import note_manifest, read_sessions, unit_state
 from ecogvault.intake.find import stem
-from ecogvault.intake.headers import names_another
+from ecogvault.intake.headers import folder_names_another, names_another
 from ecogvault.intake.slip import Name, RawChanged, read_names, read_slip, write_names
 from ecogvault.manifest import Entry, FileChanged, Manifest, entry_of
 from ecogvault.naming import RECORDING_KINDS, Unit
@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 
 class NotThePerson(EcogvaultError):
-    """A recording names somebody else in its header."""
+    """A recording or a session folder names somebody else in its headers."""
 
 
 def deidentify(
@@ -77,10 +77,20 @@ def _make(
     if unit.kind in RECORDING_KINDS:
         return _recording(paths, private, unit, sources, tree)
     if unit.kind == "vid":
+        _refuse_foreign_files(paths, private, unit)
         raw = {name.coded: source for source, name in sources}
         entries, counts = place_all(raw, root, f"vid/{unit.session}", tree, progress=progress)
         return entries, [f"{count} files {how}" for how, count in sorted(counts.items())]
     return _texts(paths, private, unit, sources, tree)
+
+
+def _refuse_foreign_files(paths: Paths, private: Private, unit: Unit) -> None:
+    """Raise NotThePerson when a session folder has files of somebody else's, which may have come after acceptance."""
+    person = registry.subject(private, unit.code).person
+    folders = {part.part: part.path for part in registry.parts(private, unit.code)}
+    for row in read_sessions(paths, unit.code):
+        if row.unit == unit and folder_names_another(folders[row.part] / row.item, person):
+            raise NotThePerson(f"{unit} has files that name another person: take them out, or correct the registry")
 
 
 def _recording(
@@ -92,6 +102,7 @@ def _recording(
     root = paths.subject(unit.code)
     target = root / name.coded
     make_folder(target.parent, tree, root.parent)
+    sweep(target.parent, target.name)
     require_space(target.parent, source.stat().st_size, what=f"the copy of {name.coded}")
     done = edf.scrub_file(source, target, unit.code, mode=tree.file_mode, group=tree.gid, where=str(unit))
     undo = [Name(name.part, name.raw, name.coded, str(one.offset), one.before.hex()) for one in done.changes]

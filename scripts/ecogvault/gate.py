@@ -19,6 +19,7 @@ from ecogvault.phi import (
     scan_unit,
     write_verdict,
 )
+from ecogvault.place import Tree
 from ecogvault.private import Private
 
 
@@ -74,7 +75,8 @@ def scan(
         expected={entry.path: entry.sha256 for entry in listed},
         progress=progress,
     )
-    write_verdict(verdict, found)
+    tree = Tree.of(config)
+    write_verdict(verdict, found, mode=tree.file_mode, group=tree.gid)
     return found
 
 

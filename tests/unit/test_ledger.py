@@ -1,4 +1,4 @@
-"""The ledger as a state machine: what was proven, what was found missing, and that runs in pieces end at one receipt."""
+"""The ledger as a state machine: what was proven, what was found missing; runs in pieces end at one receipt."""
 
 import os
 import random

@@ -120,7 +120,7 @@ def _shown(verdict: Verdict) -> str:
     return first if verdict.count <= 1 else f"{first} and {verdict.count - 1} more"
 
 
-def write_verdict(path: Path, verdict: Verdict) -> None:
+def write_verdict(path: Path, verdict: Verdict, *, mode: int = 0o640, group: int | None = None) -> None:
     """Write a verdict, whole or not at all."""
     record = {
         "schema": SCHEMA,
@@ -132,7 +132,7 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
         "count": verdict.count,
         "findings": [asdict(finding) for finding in verdict.findings],
     }
-    write_record(path, record)
+    write_record(path, record, mode=mode, group=group)
 
 
 def read_verdict(path: Path) -> Verdict:
