@@ -108,7 +108,8 @@ def replacing(path: Path, *, mode: int = 0o640, group: int | None = None) -> Ite
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+            # Still locked, so that no other process sweeps it away meanwhile.
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
