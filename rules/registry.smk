@@ -1,6 +1,6 @@
 # Registry: what links codes to people goes, sealed to its own recipients, to each destination with `registry: true`.
 
-REGISTRY_FORMAT = 1  # raise it to have the registry's copy compared, and sent if it differs
+REGISTRY_FORMAT = 1  # raise it to have the registry compared with its copies again
 
 
 # The digest tells people, folders and sessions apart; a unit that was made anew comes as its manifest. Receipts only

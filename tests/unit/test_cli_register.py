@@ -80,7 +80,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_every_verb_has_a_file() -> None:
     for verb in VERBS:
-        assert callable(importlib.import_module(f"ecogvault.cli.{verb}").add)
+        assert callable(importlib.import_module(f"ecogvault.cli.{verb.replace('-', '_')}").add)
 
 
 def test_register_prints_the_code_alone_and_the_same_person_gets_it_again(lab: Lab) -> None:
