@@ -346,8 +346,8 @@ class Lab:
 
 
 def _not_ours(relative: str) -> bool:
-    """What may hold names: the raw export, the private folder, the person files."""
-    return relative in ("hospital", "private", "people")
+    """What may hold names: the raw export, the private folder, the person files, the source of the made-up export."""
+    return relative in ("hospital", "private", "people", "project")
 
 
 def photograph(root: Path, *, skip: Iterable[str] = ()) -> dict[str, tuple[Any, ...]]:
