@@ -66,6 +66,8 @@ def test_the_line_runs_on_slurm_where_no_name_or_secret_is_seen_and_a_late_sessi
     (lab.folder / "passphrase").write_text(PASSPHRASE)
     (lab.folder / "passphrase").chmod(0o600)
     destinations = {name: lab.settings["destinations"][name] for name in ("s3", "deep")}
+    destinations["deep"]["kinds"] = ["edf"]
+    destinations["s3"]["kinds"] = ["vid", "sync"]
     lab.configure(destinations=destinations, age_passphrase_file="passphrase")
     first, second, _ = lab.export.of(HARD_NAME)
     hospital, aside = lab.export.folder, tmp_path / "aside"
@@ -88,7 +90,8 @@ def test_the_line_runs_on_slurm_where_no_name_or_secret_is_seen_and_a_late_sessi
     lab.wait(run)
 
     assert lab.units() == sorted(units)
-    assert all(lab.paths.receipt(name, unit).exists() for name in destinations for unit in units)
+    receipts = {str(path.relative_to(lab.paths.results / code)) for path in lab.paths.results.glob("*/receipts/*/*")}
+    assert receipts == {f"receipts/{'deep' if unit.kind == 'edf' else 's3'}/{unit}.json" for unit in units}
     assert read_sessions(lab.paths, code) == frozen
     second.folder.rmdir()
     lab.note_raw()
@@ -98,7 +101,7 @@ def test_the_line_runs_on_slurm_where_no_name_or_secret_is_seen_and_a_late_sessi
     assert lab.dry_run() == []
 
     done = slurm.jobs("COMPLETED")
-    assert len(done) == len(units) * (3 + len(destinations))
+    assert len(done) == 3 * len(units) + 1  # de-identify, scan and upload each, and seal one
     seen = {"scontrol show job": slurm.description()}
     seen |= {f"script of job {job}": slurm.script(job) for job in done}
     seen |= {str(log.relative_to(lab.folder)): log.read_text() for log in lab.folder.glob("logs/**/*.log")}
