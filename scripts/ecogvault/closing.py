@@ -21,6 +21,8 @@ RUN_LOCK = Path(".snakemake/ecogvault.lock")
 
 _ERROR = re.compile(r"^Error in \w+ (\S+):\n((?:    .*\n)+)", re.MULTILINE)
 _ASIDE = re.compile(r" ?(Detailed failure reason unavailable|For further error details).*")
+# Without the job's number, which the log's name holds: many jobs that ended alike are one line.
+_SLURM = re.compile(r"SLURM-job '\d+' failed, SLURM status is: '(\w+)'\.")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def unexplained(told: str, explained: Collection[Path], logs: Path = LOGS) -> li
         if again or not named or named[0] in explained:
             continue
         job = " ".join(named[0].relative_to(logs).with_suffix("").parts) if named[0].is_relative_to(logs) else error[1]
-        said = _ASIDE.sub("", facts.get("message", "None"))
+        said = _SLURM.sub(r"the cluster ended it: \1", _ASIDE.sub("", facts.get("message", "None")))
         found.append(Failure(job, "it ended without a word" if said == "None" else said, named[-1]))
     return found
 

@@ -29,7 +29,7 @@ def test_a_job_that_the_cluster_ended_is_named_with_what_the_cluster_said_and_th
     assert unexplained(SCAN, set()) == [
         Failure(
             "scan_unit df5c5206_1_edf",
-            "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.",
+            "the cluster ended it: OUT_OF_MEMORY",
             Path("logs/slurm/rule_scan_unit/df5c5206_1_edf/7.log"),
         )
     ]

@@ -138,5 +138,5 @@ def test_a_job_that_fails_on_the_cluster_and_one_that_the_cluster_ends_are_in_th
 
     assert run.status == 1
     failed = dict(re.findall(r"failed: deidentify_\w+ (\S+): (.+) \(log: .+\)", "\n".join(run.ours)))
-    assert failed[str(sync)] == "SLURM-job '2' failed, SLURM status is: 'CANCELLED'."
+    assert failed[str(sync)] == "the cluster ended it: CANCELLED"
     assert "raw" in failed[str(edf)]
