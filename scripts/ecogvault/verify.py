@@ -97,7 +97,12 @@ def _verify_destination(config: Config, destination: Destination, budget: Budget
     listings: dict[tuple[str, str], dict[str, Listed]] = {}
     units = chosen_units(config, destination.name)
     try:
-        whole = [unit for unit in units if _verify_unit(config, destination, unit, listings, tally)]
+        whole = []
+        for unit in units:
+            try:
+                whole += [unit] if _verify_unit(config, destination, unit, listings, tally) else []
+            except Damaged as error:  # a ledger: what it says of its own unit alone is in doubt
+                tally.faults.append(str(error))
         if budget is not None:
             tally.reading = rehash(config, destination, whole, budget)
             tally.faults += tally.reading.faults

@@ -31,7 +31,8 @@ def send_tarball(shipment: Shipment) -> None:
                 adopted[:] = [told]
             return told is not None
 
-        with file_source(paths.sealed(unit), what=f"the sealed tarball of {unit}") as source:
+        sealed = paths.sealed(unit)
+        with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
             stored = put(shipment, key, source, metadata | tree, same)
         statement = adopted[0] if stored.adopted else statement
         shipment.note(described(stored, sha256_tree=statement["sha256_tree"]), stored.bytes_sent)

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Condition
 
 from ecogvault.stores.errors import SourceChanged
+from ecogvault.stores.pieces import TreeOfPieces
 
 
 class InOrder:
@@ -48,18 +49,22 @@ class InOrder:
 
 
 class FileSource:
-    """A file's bytes. Raises SourceChanged when its size, time or SHA-256 is not what it should be.
+    """A file's bytes. Raises SourceChanged when its size, time or digest is not what it should be.
 
-    `what` is the coded name that messages use. `sha256` is the file's expected digest (hex), checked over the bytes
-    that were read for sending, before the store counts them as stored.
+    `what` is the coded name that messages use. `sha256` and `sha256_tree` are the file's expected digests (hex),
+    checked over the bytes that were read for sending, before the store counts them as stored.
     """
 
-    def __init__(self, descriptor: int, *, what: str, sha256: str | None = None) -> None:
+    def __init__(
+        self, descriptor: int, *, what: str, sha256: str | None = None, sha256_tree: str | None = None
+    ) -> None:
         self._descriptor = descriptor
         self._what = what
         self._sha256 = sha256
         self._seen = InOrder()
         self._identity = self._state()
+        self._sha256_tree = sha256_tree
+        self._tree = TreeOfPieces(self.size if sha256_tree else 0)
 
     @property
     def size(self) -> int:
@@ -82,11 +87,15 @@ class FileSource:
             raise
         if self._sha256 is not None:
             self._seen.update_at(offset, buffer)
+        if self._sha256_tree is not None:
+            self._tree.update_at(offset, buffer)
 
     def check(self) -> None:
-        """Raise SourceChanged unless the whole file was read and had the expected SHA-256."""
+        """Raise SourceChanged unless the whole file was read and had the expected digests."""
         if self._sha256 is not None and self._seen.result() != (self.size, self._sha256):
             raise self._changed()
+        if self._sha256_tree is not None and self._tree.hexdigest() != self._sha256_tree:
+            raise SourceChanged(f"{self._what} is damaged, and was not stored: remove it, then run again")
 
     def _state(self) -> tuple[int, int]:
         status = os.fstat(self._descriptor)
@@ -97,11 +106,13 @@ class FileSource:
 
 
 @contextmanager
-def file_source(path: Path, *, what: str, sha256: str | None = None) -> Iterator[FileSource]:
+def file_source(
+    path: Path, *, what: str, sha256: str | None = None, sha256_tree: str | None = None
+) -> Iterator[FileSource]:
     """Open `path` as a FileSource for the length of the block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield FileSource(descriptor, what=what, sha256=sha256)
+        yield FileSource(descriptor, what=what, sha256=sha256, sha256_tree=sha256_tree)
     finally:
         os.close(descriptor)
 
