@@ -1,6 +1,12 @@
 # Actions always run, do all they can, and end with one line per destination.
 
 
+# Also on a cluster they run where snakemake does: their lines are for the person there, and no time limit ends them.
+localrules:
+    verify,
+    prune,
+
+
 rule verify:
     log:
         "<logs>/verify.log",
