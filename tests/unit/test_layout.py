@@ -58,6 +58,7 @@ def test_the_preset_of_the_nas_is_that_of_the_design() -> None:
         ("tarball", "{unit}.age"),
         ("tarball", "{code}.{g}"),
         ("tarball", "{code}/{n}{g}"),
+        ("tarball", {"vid": "x/{code}/{n}{g}"}),
         ("tarball", "{code}/{unit}.g{g}.statement.json"),
         ("tarball", "HOW-TO-OPEN.txt"),
         ("files", {"vid": "{code}/{unit}.g{g}.manifest.age"}),
