@@ -153,11 +153,16 @@ def is_full(error: OSError) -> bool:
 def lock(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (made if missing), released by the system even after `kill -9`.
 
-    With `wait=False`, raises Locked when another process has it, naming that process' host, id and start.
+    The file is as open to others as its folder, so that members of a group can wait for each other. With `wait=False`,
+    raises Locked when another process has it, naming that process' host, id and start.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        mode = path.parent.stat().st_mode & 0o666
+        status = os.fstat(descriptor)
+        if status.st_uid == os.geteuid() and status.st_mode & 0o777 != mode:
+            os.fchmod(descriptor, mode)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

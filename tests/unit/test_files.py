@@ -162,7 +162,10 @@ def test_waiting_processes_take_turns(tmp_path: Path) -> None:
     assert path.read_text() == "150"
 
 
-def test_a_lock_file_is_its_owners_alone(tmp_path: Path) -> None:
-    with lock(tmp_path / "new" / "l", what="it"):
-        assert stat.S_IMODE((tmp_path / "new" / "l").stat().st_mode) == 0o600
-    assert files.TEMPORARY_SUFFIX not in "".join(names(tmp_path / "new"))
+@pytest.mark.parametrize(("folder_mode", "lock_mode"), [(0o700, 0o600), (0o750, 0o640), (0o2770, 0o660)])
+def test_a_lock_is_as_open_as_its_folder(tmp_path: Path, folder_mode: int, lock_mode: int) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(folder_mode)
+    with files.lock(folder / ".lock", what="it"):
+        assert (folder / ".lock").stat().st_mode & 0o777 == lock_mode
