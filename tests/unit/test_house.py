@@ -27,8 +27,8 @@ RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
 # In the order in which data flows. A module imports from those before it, and never from one behind it.
 ORDER = """
 errors person digests pool naming files records config paths private audit registry natus synctext edf
-intake phi manifest age keys statement tarball stores transfer layout place deidentify gate chain ledger send archive
-restore rehash verify registry_copy refresh prune report sandbox closing scripting workflow cli __main__
+intake phi manifest age keys statement tarball legacy stores transfer layout place deidentify gate chain ledger send
+archive restore rehash verify registry_copy refresh prune report sandbox closing scripting workflow cli __main__
 """.split()
 
 # Modules of packages that come with another, declared one.

@@ -18,7 +18,18 @@ from ecogvault import __version__
 from ecogvault.errors import EcogvaultError
 
 # In the order in which a lab uses them, as `--help` shows them.
-VERBS = ("register", "subjects", "order", "refresh", "keygen", "open", "registry-restore", "sandbox", "audit")
+VERBS = (
+    "register",
+    "subjects",
+    "order",
+    "refresh",
+    "keygen",
+    "open",
+    "legacy-open",
+    "registry-restore",
+    "sandbox",
+    "audit",
+)
 
 _INTERRUPTED = 130
 _WRITTEN_TO_NOBODY = 141
