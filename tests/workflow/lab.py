@@ -236,7 +236,10 @@ class Lab:
         keys = ("results", "private", "recipients", "signers", "age_identity")
         absolute = {key: str(self.folder / str(self.settings[key])) for key in keys}
         absolute["restored"] = str(self.folder / "restored")
-        return Config({**configuration.DEFAULTS, **self.settings, **absolute})
+        sealed = {**self.settings.get("sealed", configuration.DEFAULTS["sealed"])}
+        if sealed.get("path"):
+            sealed["path"] = str(self.folder / sealed["path"])
+        return Config({**configuration.DEFAULTS, **self.settings, **absolute, "sealed": sealed})
 
     @property
     def paths(self) -> Paths:
@@ -336,7 +339,7 @@ class Lab:
         if not self.may_be_unfinished:
             assert self.half_written() == []
             if not self.runs or self.runs[-1].status == 0:
-                assert self.unfinished_uploads() == []
+                assert self.unfinished_uploads() == [], "an upload is unfinished"
 
     def end(self) -> None:
         """End what a test has started and left running."""
