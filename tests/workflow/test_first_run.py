@@ -1,12 +1,10 @@
 """A hospital export through the whole line, by the real commands."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from lab import Job, Lab
 
 from ecogvault.manifest import Manifest
@@ -124,10 +122,3 @@ def test_a_sealed_tarball_of_the_results_opens_with_age_zstd_and_tar(archived_la
         opened = files(target / str(unit))
         assert {path: opened[path] for path in listed(lab, unit)} == listed(lab, unit)
         assert set(opened) - set(listed(lab, unit)) == {"MANIFEST.tsv", "HOW-TO-OPEN.txt"}
-
-
-@pytest.mark.parametrize("program", ["age", "zstd"])
-def test_the_programs_that_open_it_are_not_ours(program: str) -> None:
-    found = shutil.which(program)
-    assert found is not None
-    assert "ecogvault" not in Path(found).read_bytes()[:4096].decode("latin-1")
