@@ -19,7 +19,14 @@ from ecogvault.age.errors import (
     NoRecipients,
     PayloadError,
 )
-from ecogvault.age.keyfiles import read_identities, read_recipients, write_identity_file
+from ecogvault.age.keyfiles import (
+    KeyPair,
+    Listed,
+    listed_recipients,
+    read_identities,
+    read_recipients,
+    write_identity_file,
+)
 from ecogvault.age.keys import (
     HybridIdentity,
     HybridRecipient,
@@ -50,6 +57,8 @@ __all__ = [
     "HybridIdentity",
     "HybridRecipient",
     "Identity",
+    "KeyPair",
+    "Listed",
     "MixedRecipients",
     "NoMatchingIdentity",
     "NoRecipients",
@@ -70,6 +79,7 @@ __all__ = [
     "dearmor",
     "decrypt_stream",
     "generate",
+    "listed_recipients",
     "new_envelope",
     "open_sealed",
     "parse_identity",

@@ -7,8 +7,8 @@ import base64
 import re
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*")
-_CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_VALUES = {character: value for value, character in enumerate(_CHARSET)}
+BECH32_CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_VALUES = {character: value for value, character in enumerate(BECH32_CHARSET)}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
@@ -65,7 +65,7 @@ def encode_bech32(prefix: str, data: bytes) -> str:
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(prefix), *values, 0, 0, 0, 0, 0, 0]) ^ 1
     values += [checksum >> 5 * (5 - place) & 31 for place in range(6)]
-    return prefix + "1" + "".join(_CHARSET[value] for value in values)
+    return prefix + "1" + "".join(BECH32_CHARSET[value] for value in values)
 
 
 def decode_bech32(text: str) -> tuple[str, bytes]:

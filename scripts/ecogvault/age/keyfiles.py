@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ecogvault.age.armor import armor, looks_armored
@@ -20,24 +21,44 @@ _SIZE_LIMIT = 16 * 1024 * 1024
 KeyPair = X25519Identity | HybridIdentity
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A recipient as a file lists it: on which line, and the comment (`# ...`) on the lines right above it, if any."""
+
+    recipient: Recipient
+    line: int
+    comment: str
+
+
 def read_recipients(path: Path) -> list[Recipient]:
     """The recipients in `path`: one a line; empty lines and lines that begin with '#' are passed over.
 
     Raises BadRecipient, naming file and line but never repeating the line (it may be a secret key), also for a
     recipient that stands there twice (two lines promise two keys); NoRecipients when there is none; OSError.
     """
-    recipients: list[Recipient] = []
-    for number, line in _lines(_text(path.read_bytes(), path, BadRecipient)):
+    return [one.recipient for one in listed_recipients(path)]
+
+
+def listed_recipients(path: Path) -> list[Listed]:
+    """The same, each with its line and comment. Raises as read_recipients does."""
+    found: list[Listed] = []
+    comments: list[str] = []
+    for number, text in enumerate(_text(path.read_bytes(), path, BadRecipient).splitlines(), start=1):
+        line = text.strip()
+        if not line or line.startswith("#"):
+            comments = [*comments, line.lstrip("# ")] if line else []
+            continue
         try:
             recipient = parse_recipient(line)
         except BadRecipient as error:
             raise BadRecipient(f"{path}, line {number}: {error}") from None
-        if recipient in recipients:
+        if any(one.recipient == recipient for one in found):
             raise BadRecipient(f"{path}, line {number}: this recipient is already on an earlier line; remove one")
-        recipients.append(recipient)
-    if not recipients:
+        found.append(Listed(recipient, number, " ".join(filter(None, comments))))
+        comments = []
+    if not found:
         raise NoRecipients(f"{path} has no recipient: it needs at least one age1... line")
-    return recipients
+    return found
 
 
 def read_identities(path: Path, passphrase: Callable[[], bytes] | None = None) -> list[KeyPair]:
@@ -96,11 +117,19 @@ def write_identity_file(path: Path, identity: KeyPair, passphrase: bytes | None)
     Raises FileExistsError if there is a file already: a key is never overwritten. Other OSErrors as they come.
     """
     data = identity_file_text(identity).encode()
-    if passphrase is not None:
-        parts: list[bytes] = []
-        with Sealer(new_envelope([Passphrase(passphrase)]), lambda view: parts.append(bytes(view))) as sealer:
-            sealer.write(data)
-        data = armor(b"".join(parts))
+    write_new(path, data if passphrase is None else protected(data, passphrase))
+
+
+def protected(data: bytes, passphrase: bytes) -> bytes:
+    """`data` encrypted with a passphrase, in armor, as the age tool protects an age identity file."""
+    parts: list[bytes] = []
+    with Sealer(new_envelope([Passphrase(passphrase)]), lambda view: parts.append(bytes(view))) as sealer:
+        sealer.write(data)
+    return armor(b"".join(parts))
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file with mode 0600 under a name that is free. Raises FileExistsError, and OSError as it comes."""
     # The empty file holds the name against every other program; the whole one then takes its place.
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:

@@ -24,6 +24,7 @@ VERBS = (
     "order",
     "refresh",
     "keygen",
+    "paper-key",
     "open",
     "legacy-open",
     "registry-restore",

@@ -1,4 +1,4 @@
-"""`ecogvault keygen`: make an age identity, protected by a passphrase."""
+"""`ecogvault keygen`: make an age identity, protected by a passphrase, and if asked for its paper form."""
 
 import argparse
 import getpass
@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 from ecogvault.age import generate, read_passphrase_file, write_identity_file
+from ecogvault.age.keyfiles import write_new
+from ecogvault.age.paper import paper_text
 from ecogvault.errors import EcogvaultError
+from ecogvault.records import utc_now
 
 MINIMUM_LENGTH = 12
 
@@ -34,6 +37,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--classic", action="store_true", help="an X25519 key (age1...), which versions of age before 1.3 can use"
     )
+    parser.add_argument(
+        "--comment",
+        metavar="TEXT",
+        type=one_line,
+        help="print a line '# TEXT' before the recipient, for recipients.txt: what the key is for, where it is kept",
+    )
+    parser.add_argument(
+        "--paper", metavar="FILE", type=Path, help="also write a page to print, as protected as the key itself"
+    )
     protection = parser.add_mutually_exclusive_group()
     protection.add_argument(
         "--no-passphrase",
@@ -52,16 +64,33 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run(args: argparse.Namespace) -> int:
     """Make the key file and print its recipient."""
     output: Path = args.output
-    if output.exists():
-        raise KeyExists(f"{output} exists already, and a key is never overwritten: choose another name")
+    for path in filter(None, (output, args.paper)):
+        if path.exists():
+            raise KeyExists(f"{path} exists already, and a key is never overwritten: choose another name")
     passphrase = None if args.no_passphrase else _passphrase(args.passphrase_file)
     identity = generate(classic=args.classic)
+    page = ""
+    if args.paper is not None:
+        page = paper_text(identity, passphrase, made=utc_now()[:10], comment=args.comment or "")
     try:
         write_identity_file(output, identity, passphrase)
-    except FileExistsError:
-        raise KeyExists(f"{output} exists already, and a key is never overwritten: choose another name") from None
+        if args.paper is not None:
+            write_new(args.paper, page.encode())
+    except FileExistsError as error:
+        raise KeyExists(
+            f"{error.filename} exists already, and a key is never overwritten: choose another name"
+        ) from None
+    if args.comment:
+        print(f"# {args.comment}")
     print(identity.recipient())
     return 0
+
+
+def one_line(text: str) -> str:
+    """A comment: one line of printable text. Raises ValueError."""
+    if not text.isprintable():
+        raise ValueError
+    return text.strip()
 
 
 def _passphrase(path: Path | None) -> bytes:

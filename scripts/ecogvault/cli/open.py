@@ -130,14 +130,16 @@ def ask_identities(path: Path, passphrase_file: Path | None) -> Sequence[Identit
     Raises NoTerminal, age.BadIdentity, and OSError as it comes.
     """
 
-    def ask() -> bytes:
-        if passphrase_file is not None:
-            return read_passphrase_file(passphrase_file)
-        if not sys.stderr.isatty():
-            raise NoTerminal("the age identity file needs its passphrase, and there is no terminal: --passphrase-file")
-        return getpass.getpass("Passphrase of the age identity file: ").encode()
+    return read_identities(path, lambda: ask_passphrase(passphrase_file))
 
-    return read_identities(path, ask)
+
+def ask_passphrase(passphrase_file: Path | None) -> bytes:
+    """The passphrase of an age identity file. Raises NoTerminal, age.BadIdentity, and OSError as it comes."""
+    if passphrase_file is not None:
+        return read_passphrase_file(passphrase_file)
+    if not sys.stderr.isatty():
+        raise NoTerminal("the age identity file needs its passphrase, and there is no terminal: --passphrase-file")
+    return getpass.getpass("Passphrase of the age identity file: ").encode()
 
 
 def _holds_zstd(sealed: Path, identities: Sequence[Identity]) -> bool:
@@ -150,4 +152,4 @@ def _print_list(index: Index, members: list[str] | None) -> None:
         print(f"{member.size:>14}  {member.sha256}  {member.path}")
 
 
-__all__ = ["NoTerminal", "NotATarball", "add", "ask_identities", "open_single", "run"]
+__all__ = ["NoTerminal", "NotATarball", "add", "ask_identities", "ask_passphrase", "open_single", "run"]
