@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecogvault.errors import EcogvaultError
 from ecogvault.files import holder
 
 LOGS = Path("logs")
@@ -18,11 +19,16 @@ FAILED = "FAILED: "
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 SNAKEMAKE_LOGS = Path(".snakemake/log")
 RUN_LOCK = Path(".snakemake/ecogvault.lock")
+UNLOCK = "--unlock"
 
 _ERROR = re.compile(r"^Error in \w+ (\S+):\n((?:    .*\n)+)", re.MULTILINE)
 _ASIDE = re.compile(r" ?(Detailed failure reason unavailable|For further error details).*")
 # Without the job's number, which the log's name holds: many jobs that ended alike are one line.
 _SLURM = re.compile(r"SLURM-job '\d+' failed, SLURM status is: '(\w+)'\.")
+
+
+class StillRunning(EcogvaultError):
+    """The lock of a run that is going on was to be taken away."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,19 @@ def own_command(arguments: Sequence[str] | None = None) -> str:
 def lock_advice(arguments: Sequence[str] | None = None) -> str | None:
     """What to say when the working folder is locked: who runs there, or the exact command that unlocks it.
 
-    None when it is not locked. Writes nothing.
+    None when it is not locked, or is about to be unlocked. Writes nothing. Raises StillRunning when a lock that is in
+    use is about to be taken away.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     if not any(SNAKEMAKE_LOCKS.glob("*")):
         return None
     running = holder(RUN_LOCK)
     if running is not None:
+        if UNLOCK in given:
+            raise StillRunning(f"another run is going on here: {running}; its lock stays: wait for that run to end")
         return f"another run is going on here: {running}; wait for it to end, then run again"
-    words = [word for word in (sys.argv[1:] if arguments is None else arguments) if word not in ("-n", "--dry-run")]
-    command = shlex.join(["snakemake", *words, "--unlock"])
+    if UNLOCK in given:
+        return None
+    words = [word for word in given if word not in ("-n", "--dry-run")]
+    command = shlex.join(["snakemake", *words, UNLOCK])
     return f"an earlier run was killed here and has left its lock: run `{command}`, then `{own_command(words)}`"

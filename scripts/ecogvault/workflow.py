@@ -12,7 +12,7 @@ from typing import Any
 from ecogvault import closing, gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
-from ecogvault.files import lock
+from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
 from ecogvault.ledger import copies, newest_copy
@@ -75,6 +75,11 @@ class Plan:
     def receipts(self) -> list[str]:
         """Every unit's receipt from every destination that takes its kind."""
         return [receipt for name in self.config.destinations for receipt in self.receipts_from(name)]
+
+    @property
+    def manifests(self) -> list[str]:
+        """Every unit's manifest. A target itself: Snakemake takes one that a failed job has removed for not needed."""
+        return [str(self.paths.manifest(unit)) for unit in self.units]
 
     @property
     def verdicts(self) -> list[str]:
@@ -270,6 +275,7 @@ def freeze(made: Plan, kind: type[Exception]) -> None:
     """Before the first job: write what the run was planned with, and hold the run's lock to its end. Raises `kind`."""
     _RUN.enter_context(lock(closing.RUN_LOCK, what="this folder"))
     if made.private is not None:
+        sweep_tree(made.config.private)
         with explained(kind):
             intake.freeze(made.config, made.private, made.subjects)
 

@@ -241,7 +241,7 @@ def yard_in(folder: Path) -> Iterator[Yard]:
     folder.mkdir(parents=True)
     with running(folder / "sandbox") as services:
         lab = make_lab(folder / "lab", services.s3, prefix="kills", people=())
-        _enlarge(lab)
+        enlarge(lab)
         lab.register(HARD_NAME)
         unit = Unit(lab.code(), 1, "vid")
         for destination in lab.settings["destinations"].values():
@@ -271,7 +271,7 @@ def _environment(lab: Lab) -> dict[str, str]:
     return lab._environment() | {"PYTHONPATH": str(STATION.parents[2] / "scripts")}
 
 
-def _enlarge(lab: Lab) -> None:
+def enlarge(lab: Lab) -> None:
     """Give one session files that go in several parts."""
     generator = random.Random(7)
     folder = lab.export.of(HARD_NAME)[0].folder
