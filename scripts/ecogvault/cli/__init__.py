@@ -25,6 +25,7 @@ VERBS = (
     "refresh",
     "keygen",
     "paper-key",
+    "keycheck",
     "open",
     "legacy-open",
     "registry-restore",

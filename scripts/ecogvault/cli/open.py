@@ -9,7 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecogvault.age import FileSource, Identity, decrypt_stream, open_sealed, read_identities, read_passphrase_file
+from ecogvault.age import (
+    FileSource,
+    Identity,
+    KeyPair,
+    decrypt_stream,
+    open_sealed,
+    read_identities,
+    read_passphrase_file,
+)
 from ecogvault.errors import EcogvaultError
 from ecogvault.tarball import Index, NoIndex, chosen_members, open_sealed_tarball, open_stream, read_index
 from ecogvault.tarball.target import Target
@@ -124,7 +132,7 @@ def _note(config_file: Path | None, sealed: Path) -> None:
         audit.record_here(config.load(config_file), "open", code[0] if code else None)
 
 
-def ask_identities(path: Path, passphrase_file: Path | None) -> Sequence[Identity]:
+def ask_identities(path: Path, passphrase_file: Path | None) -> list[KeyPair]:
     """The age identities in `path`; the passphrase comes from a 0600 file or from whoever sits at the terminal.
 
     Raises NoTerminal, age.BadIdentity, and OSError as it comes.
