@@ -30,6 +30,7 @@ rule all:
     input:
         PLAN.receipts,
         PLAN.slips,
+        PLAN.manifests,
         PLAN.verdicts,
         PLAN.refusals,
         lambda wildcards: PLAN.registry_records,

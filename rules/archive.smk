@@ -6,6 +6,7 @@ UPLOAD_FORMAT = 1  # raise it to have every upload checked against its ledger ag
 rule upload:
     input:
         PLAN.receipts,
+        PLAN.manifests,
         PLAN.refusals,
         lambda wildcards: PLAN.unsent_tarballs,
 

@@ -7,6 +7,7 @@ SCAN_FORMAT = 1  # raise it to have every unit scanned again
 rule deidentify:
     input:
         PLAN.slips,
+        PLAN.manifests,
         PLAN.verdicts,
         PLAN.refusals,
 

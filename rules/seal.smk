@@ -6,6 +6,7 @@ SEAL_FORMAT = 1  # raise it to have every unit sealed again
 rule seal:
     input:
         PLAN.tarballs,
+        PLAN.manifests,
         PLAN.refusals,
 
 
