@@ -5,6 +5,7 @@ that the destination confirmed, the receipt last. A rerun adopts what is there a
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def seal_unit(
     start = next(row.start for row in read_sessions(paths, unit.code) if row.unit == unit)
     tree = Tree.of(config)
     # The orphan of a killed run may still be sealing this unit: tarball, index and statement belong together.
-    with lock(tarball.parent / f".{unit}.lock", what=f"the sealing of {unit}"):
+    with sealing_lock(tarball.parent, unit):
         done = seal(
             listed,
             root=paths.subject(unit.code),
@@ -83,6 +84,11 @@ def seal_unit(
         )
         chain.keep(private, unit, read_record(statement))
     return f"generation {generation}: {listed.total_size} bytes sealed as {done.size}, tree hash {done.sha256_tree}"
+
+
+def sealing_lock(folder: Path, unit: Unit) -> AbstractContextManager[None]:
+    """Serialises whoever writes a unit's sealed tarball in `folder`."""
+    return lock(folder / f".{unit}.lock", what=f"the sealing of {unit}")
 
 
 def current_generation(paths: Paths, unit: Unit, manifest: Manifest) -> int:
@@ -112,7 +118,7 @@ def upload_unit(
     paths = Paths.of(config)
     destination = config.destinations[name]
     listed = Manifest.read(manifest)
-    generation = current_generation(paths, unit, listed)
+    current = current_generation(paths, unit, listed)
     modes = (config.file_mode, Tree.of(config).gid)
     journal = paths.ledger(name, unit)
     with (
@@ -122,6 +128,7 @@ def upload_unit(
         ) as state,
     ):
         known = ledger.copies(journal)
+        generation = ledger.generation_there(destination.form, known, current, listed.sha256)
         copy = known.get(generation)
         if copy is not None and copy.manifest_sha256 == listed.sha256 and copy.evidence is not None:
             _clear_up(destination, unit, state, [])

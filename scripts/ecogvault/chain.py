@@ -24,6 +24,12 @@ def previous(private: Private, unit: Unit) -> str:
     return statement_sha256(known[-1]) if known else FIRST
 
 
+def recipients_of(private: Private, unit: Unit, sha256_tree: str) -> frozenset[str] | None:
+    """Whom (fingerprints) the sealed tarball of this tree hash is encrypted to; None if the chain does not know it."""
+    made = [one for one in statements(private, unit) if one["sha256_tree"] == sha256_tree and one["form"] == "tarball"]
+    return frozenset(made[-1]["recipients"]) if made else None
+
+
 def keep(private: Private, unit: Unit, statement: dict[str, Any]) -> None:
     """Add a statement to the chain, unless it stands there already."""
     with subject_lock(private, unit.code):

@@ -125,6 +125,17 @@ def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
     raise Damaged(f"a ledger holds an event of kind '{kind}', which this version does not know: use the newer version")
 
 
+def generation_there(form: str, known: Mapping[int, Copy], generation: int, manifest_sha256: str) -> int:
+    """The generation under which a destination has, or is to get, a unit's newest content. Pure.
+
+    `generation` is the unit's own. A reseal raises it and changes no file, so a set of `files` stays what it is there:
+    its keys, its statement and its receipt keep the generation that they have.
+    """
+    newest = max(known, default=generation)
+    same = newest <= generation and newest in known and known[newest].manifest_sha256 == manifest_sha256
+    return newest if form == "files" and same else generation
+
+
 def newest_copy(config: Config, unit: Unit, name: str) -> Copy:
     """The newest complete copy of the unit that the ledger knows there. Raises NothingThere."""
     if name not in config.destinations:

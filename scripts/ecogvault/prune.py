@@ -80,6 +80,13 @@ def obstacle_of(
     return None
 
 
+def _by_content(form: str, known: dict[int, Copy], sealed: Mapping[str, Any]) -> dict[int, Copy]:
+    """The copies with what has the sealed content under the sealed generation, whichever it has there. Pure."""
+    generation = int(sealed["generation"])
+    there = ledger.generation_there(form, known, generation, str(sealed["manifest_sha256"]))
+    return known | {generation: known[there]} if there in known else known
+
+
 def report(destinations: Iterable[str], kept: Iterable[tuple[Unit, Obstacle]]) -> list[str]:
     """One line for each destination that keeps tarballs here, with its first reason. Pure."""
     lines = []
@@ -109,7 +116,10 @@ def _prune_unit(config: Config, unit: Unit) -> tuple[Obstacle | None, int]:
                 locks.enter_context(ledger.ledger_lock(paths, name, unit, wait=False))
         except Locked:
             return Obstacle(name, "an upload is under way"), 0
-        copies = {name: ledger.copies(paths.ledger(name, unit)) for name in takers}
+        copies = {
+            name: _by_content(config.destinations[name].form, ledger.copies(paths.ledger(name, unit)), sealed)
+            for name in takers
+        }
         obstacle = obstacle_of(takers, copies, sealed)
         if obstacle is not None:
             return obstacle, 0

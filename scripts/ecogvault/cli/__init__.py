@@ -26,6 +26,7 @@ VERBS = (
     "keygen",
     "paper-key",
     "keycheck",
+    "reseal",
     "open",
     "legacy-open",
     "registry-restore",

@@ -148,6 +148,20 @@ def note_manifest(private: Private, paths: Paths, unit: Unit, manifest_sha256: s
     return state.generation
 
 
+def raise_generation(private: Private, paths: Paths, state: UnitState) -> int:
+    """Give a unit whose state is `state` the next generation for the same content: it was sealed anew.
+
+    Raises Damaged when its state is another one by now.
+    """
+    with subject_lock(private, state.unit.code):
+        states = read_units(paths, state.unit.code)
+        if states.get(state.unit) != state:
+            raise Damaged(f"{state.unit} changed in private/{state.unit.code}/units.tsv meanwhile: run again")
+        states[state.unit] = replace(state, generation=state.generation + 1)
+        write_units(private, paths, state.unit.code, states.values())
+    return state.generation + 1
+
+
 def _text(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 

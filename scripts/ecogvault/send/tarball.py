@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecogvault import chain, layout
+from ecogvault.errors import EcogvaultError
 from ecogvault.paths import Paths
 from ecogvault.records import read_record
 from ecogvault.send.beside import put_how_to_open, put_statement, statement_of
 from ecogvault.send.shipment import Shipment, described, holds, put
 from ecogvault.stores import Present, file_source
+
+
+class SealedOtherwise(EcogvaultError):
+    """The sealed tarball here is not of the generation that is to be sent."""
 
 
 def send_tarball(shipment: Shipment) -> None:
@@ -32,6 +37,11 @@ def send_tarball(shipment: Shipment) -> None:
             return told is not None
 
         sealed = paths.sealed(unit)
+        if (statement["generation"], statement["manifest_sha256"]) != (shipment.generation, shipment.manifest.sha256):
+            raise SealedOtherwise(
+                f"{sealed} is of generation {statement['generation']}, but {unit} is at {shipment.generation}: if "
+                "`ecogvault reseal` was interrupted, run it again; else remove the tarball, then run again"
+            )
         with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
             stored = put(shipment, key, source, metadata | tree, same)
         statement = adopted[0] if stored.adopted else statement
