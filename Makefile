@@ -32,7 +32,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 # Debian's programs that the tests compare with: command:package.
 PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar unshare:util-linux \
-  slurmctld:slurm-wlm munged:munge
+  slurmctld:slurm-wlm munged:munge cc:gcc setpriv:util-linux
 
 programs:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=""; \

@@ -110,11 +110,6 @@ class Plan:
         """The file of recipients of the registry's own copy."""
         return str(self.config["registry_recipients"])
 
-    @property
-    def manifests(self) -> list[str]:
-        """Every unit's manifest."""
-        return [str(self.paths.manifest(unit)) for unit in self.units]
-
     def receipts_from(self, destination: str) -> list[str]:
         """Every unit's receipt from one destination."""
         takes = self.config.destinations[destination].takes
