@@ -120,6 +120,25 @@ class Yard:
         self.died += killed["status"] == -9
         return f"{killed['sent']} of {whole.sent} bytes sent when it died, {again['sent']} by the next"
 
+    def change(self) -> None:
+        """Let the session folder's largest file have other content: a new generation, ready to be sent."""
+        folder = self.lab.export.of(HARD_NAME)[0].folder
+        assert folder is not None
+        path = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+        with open(path, "r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            last = stream.read(1)[0]
+            stream.seek(-1, os.SEEK_END)
+            stream.write(bytes([last ^ 1]))
+        self.lab.note_raw()
+        self.lab.snakemake("seal", "deidentify")
+        self.keep_statements()
+        self._whole.clear()
+
+    def keep_statements(self) -> None:
+        """Remember the chain of statements as it is before anything is sent."""
+        shutil.copy(self.lab.paths.private / self.unit.code / "statements.jsonl", self.lab.folder / "statements.before")
+
     def die_at_random(self, destination: str, generator: random.Random) -> dict[str, Any]:
         """A moment of an upload, or a time in it."""
         whole = self.whole(destination)
@@ -249,7 +268,6 @@ def yard_in(folder: Path) -> Iterator[Yard]:
                 destination |= {"part_size_mib": PART // MIB, "connections": CONNECTIONS}
         lab.configure(link="copy")
         lab.snakemake("seal", "deidentify")
-        shutil.copy(lab.paths.private / unit.code / "statements.jsonl", lab.folder / "statements.before")
         station = subprocess.Popen(
             [sys.executable, STATION],
             env=_environment(lab),
@@ -258,7 +276,9 @@ def yard_in(folder: Path) -> Iterator[Yard]:
             text=True,
         )
         try:
-            yield Yard(lab, unit, station)
+            yard = Yard(lab, unit, station)
+            yard.keep_statements()
+            yield yard
         finally:
             assert station.stdin
             station.stdin.close()

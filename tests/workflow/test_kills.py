@@ -1,10 +1,14 @@
 """`kill -9` of uploads: whatever the moment, the next run ends with the same objects, and sends little twice."""
 
+import base64
 import random
 from collections.abc import Iterator
 
 import pytest
 from kills import CERTAIN, DESTINATIONS, Yard, yard_in
+
+from ecogvault import ledger
+from ecogvault.records import read_record
 
 KILLS = 20  # per destination
 SEED = 3
@@ -28,3 +32,28 @@ def test_an_upload_killed_at_any_moment_is_finished_by_the_next_run(yard: Yard, 
     for _ in range(KILLS - len(CERTAIN[destination])):
         yard.kill(destination, yard.die_at_random(destination, generator))
     assert yard.died >= KILLS // 2, "too few uploads died: the moments are chosen badly"
+
+
+def test_content_that_changed_after_a_kill_is_encrypted_anew_and_the_old_upload_is_ended(yard: Yard) -> None:
+    lab, unit = yard.lab, yard.unit
+    for destination in ("s3", "deep"):
+        yard.clear(destination)
+        assert yard.upload(destination, {"after": r"^PUT \S+partNumber=2"})["status"] == -9
+    begun = lab.unfinished_uploads()
+    assert {key.endswith(".g1.tar.zst.age") for key in begun} == {True, False}
+    secrets = read_record(lab.paths.transfer_secrets("s3", unit))["secrets"]
+    old = {key: base64.b64decode(one["header"]) + base64.b64decode(one["nonce"]) for key, one in secrets.items()}
+    changed = next(key for key in old if "_0002.avi" in key)
+    yard.change()
+    for destination in ("s3", "deep"):
+        done = yard.upload(destination)
+        assert done["status"] == 0, done["output"]
+        yard.prove_nothing_is_left(destination)
+    yard.prove_nonces()
+    there = yard.look("s3")
+    assert not there[changed].content.startswith(old[changed])
+    copy = ledger.copies(lab.paths.ledger("s3", unit))[2]
+    wanted = {str(one["key"]): one["sha256"] for one in copy.objects if one.get("path")}
+    contents = yard.contents(there)
+    assert {key: contents[key] for key in wanted} == wanted
+    assert set(yard.look("deep")) >= {f"{unit.code}/{unit}.g2.tar.zst.age"}
