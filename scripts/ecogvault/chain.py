@@ -3,13 +3,14 @@
 Each statement names the one before it, so that a replayed older one is known for what it is.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ecogvault.intake.assignment import subject_lock
 from ecogvault.naming import Unit
 from ecogvault.private import Private
 from ecogvault.records import FIRST, append_journal, read_journal
-from ecogvault.statement import statement_sha256
+from ecogvault.statement import StatementError, statement_sha256
 
 
 def statements(private: Private, unit: Unit) -> list[dict[str, Any]]:
@@ -28,6 +29,31 @@ def recipients_of(private: Private, unit: Unit, sha256_tree: str) -> frozenset[s
     """Whom (fingerprints) the sealed tarball of this tree hash is encrypted to; None if the chain does not know it."""
     made = [one for one in statements(private, unit) if one["sha256_tree"] == sha256_tree and one["form"] == "tarball"]
     return frozenset(made[-1]["recipients"]) if made else None
+
+
+def place(private: Private, unit: Unit, statement: Mapping[str, Any], *, newest: bool = True) -> str:
+    """Where a verified statement stands in the chain, as a remark; with `newest` a later one must not have replaced it.
+
+    Of statements that were made side by side, several may follow the same one. Raises StatementError, Damaged.
+    """
+    made = statements(private, unit)
+    said = f"the seal statement of {unit}, generation {statement['generation']},"
+    digests = [statement_sha256(one) for one in made]
+    if statement_sha256(statement) not in digests:
+        raise StatementError(
+            f"{said} is genuine, but not one of the {len(made)} that this machine's chain knows: it was made elsewhere "
+            "with a trusted key, or private/ is older than it"
+        )
+    at = digests.index(statement_sha256(statement))
+    if statement["previous"] not in (FIRST, *digests[:at]):
+        raise StatementError(f"{said} follows a statement that does not stand before it in this machine's chain")
+    later = [one for one in made if one["form"] == statement["form"] and one["generation"] > statement["generation"]]
+    if newest and later:
+        raise StatementError(
+            f"{said} is genuine, but an older one: generation {later[-1]['generation']} of form {statement['form']} "
+            f"replaced it at {later[-1]['at']}"
+        )
+    return f"{at + 1} of {len(made)} in this machine's chain"
 
 
 def keep(private: Private, unit: Unit, statement: dict[str, Any]) -> None:

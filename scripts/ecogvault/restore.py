@@ -22,7 +22,7 @@ from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.pool import run_all, unless
 from ecogvault.records import parse_record, utc_now, write_record
-from ecogvault.statement import read_signers, tree_of_files, verify_statement
+from ecogvault.statement import StatementError, read_signers, tree_of_files, verify_statement
 from ecogvault.stores import Store, open_store
 from ecogvault.tarball import open_sealed_tarball
 from ecogvault.tarball.target import CheckedWriter, Target
@@ -81,15 +81,19 @@ def _note_restored(config: Config, unit: Unit, name: str, copy: ledger.Copy) -> 
 
 def _statement(config: Config, store: Store, destination: Destination, unit: Unit, copy: ledger.Copy) -> dict[str, Any]:
     key = layout.statement_key(unit, copy.generation)
-    record = parse_record(b"".join(store.get(key)), what=f"{key} at {destination.name}")
-    return verify_statement(
-        record,
-        read_signers(config.path("signers")),
-        unit=str(unit),
-        generation=copy.generation,
-        form=destination.form,
-        manifest_sha256=copy.manifest_sha256,
-    )
+    where = f"{key} at {destination.name}"
+    record = parse_record(b"".join(store.get(key)), what=where)
+    try:
+        return verify_statement(
+            record,
+            read_signers(config.path("signers")),
+            unit=str(unit),
+            generation=copy.generation,
+            form=destination.form,
+            manifest_sha256=copy.manifest_sha256,
+        )
+    except StatementError as error:
+        raise StatementError(f"{where}: {error}") from None
 
 
 def _restore_tarball(

@@ -121,7 +121,11 @@ def verify_statement(
     }
     for key, expected in expectations.items():
         if expected is not None and record[key] != expected:
-            raise StatementError(f"{said} is genuine, but says {key} {record[key]} where {expected} was asked for")
+            older = key == "generation" and record[key] < expected
+            raise StatementError(
+                f"{said} is genuine, but says {key} {record[key]} where {expected} was asked for"
+                + (": an older one was put in its place" if older else "")
+            )
     return dict(record)
 
 

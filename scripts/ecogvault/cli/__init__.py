@@ -27,6 +27,7 @@ VERBS = (
     "paper-key",
     "keycheck",
     "reseal",
+    "statement",
     "open",
     "legacy-open",
     "registry-restore",
