@@ -15,7 +15,7 @@ from ecogvault.naming import Unit
 
 FORMS: dict[str, dict[str, Any]] = {
     "deep": {"form": "tarball"},
-    "nas": {"form": "files"},
+    "nas": {"form": "files", "registry": True},
     "crypt": {"form": "files", "encrypt": True},
 }
 

@@ -261,6 +261,15 @@ def test_a_reseal_that_is_killed_at_any_step_is_finished_by_another_and_sends_no
     assert lab.restore(unit, "deep", lab.as_seen_by("later")).is_dir()
 
 
+def test_the_registrys_copy_is_due_again_since_generations_are_in_it(lab: ArchiveLab) -> None:
+    folder = lab.paths.results / "registry"
+    folder.mkdir()
+    for name in ("nas.0123456789ab.json", "crypt.0123456789ab.json"):
+        (folder / name).touch()
+    reseal_unit(lab.config, lab.private, lab.units[0], [lab.keys["daily"]], new_file_key=True)
+    assert [path.name for path in folder.iterdir()] == ["crypt.0123456789ab.json"]
+
+
 def test_a_closed_subject_is_left_by_name(lab: ArchiveLab) -> None:
     from ecogvault.registry import set_status
 
