@@ -7,7 +7,8 @@ a child made by fork, and answers with one line (JSON). Order: `folder` (the lab
 * {"moment": k}: it dies at the k-th moment. Moments are what can be seen from outside or is found by the next run:
   a request, a file opened for writing, written to, flushed, renamed, linked, removed, locked;
 * {"seconds": s}: it dies s seconds after its first byte went out;
-* {"after": text}: it dies when the request whose first line matches the expression `text` has been answered.
+* {"before": text}: it dies when the request whose first line matches the expression `text` is about to be sent;
+* {"after": text}: it dies when such a request has been answered, before the same thread does anything else that counts.
 
 Answer: `status` (as subprocess has it), `moments`, `sent` (bytes of content given to sockets, or written below the
 folder of destination `nas`), `output`, `seconds`. What encrypted something is added to `envelopes.jsonl`.
@@ -48,6 +49,7 @@ class Doom:
 
     def __init__(self, die: dict[str, Any], shared: mmap.mmap) -> None:
         self._moment = die.get("moment")
+        self._before = re.compile(die["before"]) if die.get("before") else None
         self._after = re.compile(die["after"]) if die.get("after") else None
         self._shared = shared
         self._lock = threading.Lock()
@@ -73,8 +75,11 @@ class Doom:
             self.content(count)
             return
         self.moment()
+        request = f"{first[1].decode()} {first[2].decode()}"
+        if self._before is not None and self._before.search(request):
+            os.kill(os.getpid(), signal.SIGKILL)
         if self._after is not None:
-            self._answered.last = bool(self._after.search(f"{first[1].decode()} {first[2].decode()}"))
+            self._answered.last = bool(self._after.search(request))
 
     def content(self, count: int) -> None:
         """`count` bytes of content are about to go out."""
