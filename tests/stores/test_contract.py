@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from content import META, Recorded, pattern, tree
+from places import Bucket
 
-from conftest import Bucket
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, Stored, StoreError, UploadState, file_source
 from ecogvault.stores.errors import NotFound, SourceChanged
 from ecogvault.stores.pieces import MIB

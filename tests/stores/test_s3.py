@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from content import META, Recorded, pattern, tree
+from places import PART
 
-from conftest import PART
 from ecogvault.config import Destination
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, StoreError, Unknown, UploadState, open_store
 from ecogvault.stores.errors import BadSettings, BucketMissing, NoCredentials, Unreachable, WrongBytes

@@ -1,0 +1,100 @@
+"""Places to store in, seen from outside the store: a bucket on a real S3 server, and a folder."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ecogvault.stores import Store
+from ecogvault.stores.folder import FolderStore
+from ecogvault.stores.pieces import MIB
+from ecogvault.stores.s3 import S3Store
+
+PART = 5 * MIB
+
+
+@dataclass(frozen=True)
+class Server:
+    """The S3 server, and a client of its own that the tests look with."""
+
+    endpoint_url: str
+    region: str
+    client: Any
+
+    def bucket(self, *, versioned: bool = True) -> str:
+        """A new bucket."""
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        self.client.create_bucket(Bucket=name)
+        if versioned:
+            self.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    def store(self, bucket: str, *, endpoint_url: str | None = None, attempts: int = 3) -> S3Store:
+        """The store under test, with small parts."""
+        return S3Store(
+            "s3",
+            bucket,
+            endpoint_url=endpoint_url or self.endpoint_url,
+            region=self.region,
+            part_size=PART,
+            connections=3,
+            attempts=attempts,
+        )
+
+
+class Place(Protocol):
+    """Where a store keeps things, seen from outside the store."""
+
+    part: int
+    spec: list[str]
+
+    def store(self) -> Store: ...
+    def content(self, key: str) -> bytes: ...
+    def plant(self, key: str, data: bytes) -> None: ...
+    def unfinished(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Bucket:
+    server: Server
+    name: str
+    part: int = PART
+
+    @property
+    def spec(self) -> list[str]:
+        return ["s3", self.server.endpoint_url, self.server.region, self.name]
+
+    def store(self) -> Store:
+        return self.server.store(self.name)
+
+    def content(self, key: str) -> bytes:
+        return bytes(self.server.client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def plant(self, key: str, data: bytes) -> None:
+        self.server.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def unfinished(self) -> int:
+        return len(self.server.client.list_multipart_uploads(Bucket=self.name).get("Uploads", []))
+
+
+@dataclass(frozen=True)
+class Folder:
+    root: Path
+    part: int = 4 * MIB
+
+    @property
+    def spec(self) -> list[str]:
+        return ["folder", str(self.root)]
+
+    def store(self) -> Store:
+        return FolderStore("nas", self.root, mode=0o2770)
+
+    def content(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def plant(self, key: str, data: bytes) -> None:
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / key).write_bytes(data)
+
+    def unfinished(self) -> int:
+        return len([path for path in self.root.rglob("*") if path.name.endswith(".part~")])
