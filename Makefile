@@ -6,12 +6,13 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint format campaign bench lock clean programs
+.PHONY: help install demo test test-slow lint format campaign bench lock clean programs
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      a made-up hospital export through the whole graph, on a local S3 server (4 minutes)"
 	@echo "make test      all tests (10 minutes on 2 cores)"
+	@echo "make test-slow the tests that take minutes each: the demo, kills, signals, faults, Slurm"
 	@echo "make lint      ruff, snakefmt, snakemake --lint, mypy"
 	@echo "make format    have the formatters rewrite the code"
 	@echo "make campaign  the long tests (hours)"
@@ -51,7 +52,10 @@ demo: $(INSTALLED)
 	ecogvault sandbox demo --dir demo
 
 test: $(INSTALLED) programs
-	python -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/stores tests/workflow
+	python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" tests/unit tests/stores tests/workflow
+
+test-slow: $(INSTALLED) programs
+	python -m pytest -n $(WORKERS) --dist loadgroup -m slow tests/unit tests/stores tests/workflow
 
 lint: $(INSTALLED)
 	ruff check .

@@ -25,6 +25,8 @@ from ecogvault.stores.state import UploadState
 from ecogvault.tarball import read_index_file
 from ecogvault.transfer import Secret, transfer_state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,7 +18,7 @@ PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")
 NOTHING = "Nothing to be done"
 
 # One worker runs them all: the demo takes a minute, and they share it.
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from kills import CERTAIN, DESTINATIONS, PARTS_THERE, Yard, yard_in
 from ecogvault import ledger
 from ecogvault.records import read_record
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+
 KILLS = 20  # per destination
 SEED = 3
 

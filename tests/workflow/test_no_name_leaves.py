@@ -15,6 +15,7 @@ from ecogvault.sandbox.export import EXTRA_PATIENTS, HARD_NAME, PLAIN_NAME
 NAME = HARD_NAME.surname
 
 
+@pytest.mark.slow
 def test_hard_names_in_decomposed_and_lower_cased_paths_go_through_the_whole_line(make: Callable[..., Lab]) -> None:
     people = (HARD_NAME, *EXTRA_PATIENTS)  # apostrophe, hyphen, accent, two given names; two letters; a particle
     lab = make(people=people, extra_patients=EXTRA_PATIENTS, nfd=True, lower_folders=True)

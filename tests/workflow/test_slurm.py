@@ -16,6 +16,8 @@ from ecogvault.naming import Unit
 from ecogvault.sandbox.export import HARD_NAME, Session
 from leaks import LeakCheck
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+
 PASSPHRASE = "seven sober walruses waltz"
 # Logs of jobs that went well are kept, so that they are looked through as well.
 ON_SLURM = ("--profile", ROOT / "profiles/slurm", "--slurm-keep-successful-logs")

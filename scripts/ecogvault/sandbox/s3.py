@@ -110,7 +110,10 @@ def _details(state: Mapping[str, Any]) -> Details:
 
 
 def answers(details: Details) -> bool:
-    """Whether the server answers a ListBuckets signed with its own keys (a foreign server on the port does not)."""
+    """Whether the server answers a ListBuckets signed with its own keys (a foreign server on the port does not).
+
+    After a restart SeaweedFS lists objects before it can give them: the first object of each bucket must come, too.
+    """
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -130,7 +133,10 @@ def answers(details: Details) -> bool:
         ),
     )
     try:
-        client.list_buckets()
+        for bucket in client.list_buckets()["Buckets"]:
+            for one in client.list_objects_v2(Bucket=bucket["Name"], MaxKeys=1).get("Contents", []):
+                if one["Size"]:
+                    client.get_object(Bucket=bucket["Name"], Key=one["Key"], Range="bytes=0-0")["Body"].read()
     except (BotoCoreError, ClientError):
         return False
     finally:
