@@ -62,6 +62,38 @@ def test_the_recording_field_keeps_a_start_date_and_nothing_else(
     assert fields(scrubbed)[1] == expected
 
 
+@pytest.mark.parametrize(
+    ("recording", "startdate", "days", "named", "short"),
+    [
+        ("Startdate 02-MAR-2002 EMG561 BK/JOP Sony", "02.03.02", 30, "01-APR-2002", "01.04.02"),
+        ("Startdate 02-MAR-2002 EMG561 BK/JOP Sony", "02.03.02", -62, "30-DEC-2001", "30.12.01"),
+        ("Startdate 31-DEC-1999 X X X", "31.12.99", 1, "01-JAN-2000", "01.01.00"),
+        ("Startdate 28-FEB-2024 X X X", "28.02.24", 1, "29-FEB-2024", "29.02.24"),
+        ("Startdate 02-MAR-2002 X X X", "05.06.07", 1, "03-MAR-2002", "06.06.07"),  # they disagree, and still do
+        ("ward", "02/03/02", 1, "03-MAR-2002", "03.03.02"),
+        ("Startdate X X X X", "02.03.02", 1, "X", "03.03.02"),
+        ("Startdate 02-MAR-2002 X X X", "00.00.00", 1, "03-MAR-2002", "00.00.00"),
+        ("Startdate 02-MAR-2002 X X X", "30.02.02", 1, "03-MAR-2002", "03.03.02"),
+        ("ward", "30.02.02", 1, "X", "01.01.85"),
+        ("ward", "??.02.02", 1, "X", "01.01.85"),
+        ("ward", "", 1, "X", ""),
+    ],
+)
+def test_both_dates_are_shifted_alike(recording: str, startdate: str, days: int, named: str, short: str):
+    original = header(recording=recording, startdate=startdate)
+    scrubbed, changes = scrubbed_header(original, "df5c5206", shift_days=days)
+    assert fields(scrubbed)[1] == f"Startdate {named} X X X"
+    assert scrubbed[168:176].decode().rstrip() == short
+    assert scrubbed[176:] == original[176:]
+    assert ("startdate" in [change.name for change in changes]) == (short != startdate)
+
+
+@pytest.mark.parametrize("days", [-18 * 365, 90 * 365, 10_000 * 365])
+def test_a_shifted_date_that_the_format_cannot_say_is_refused(days: int):
+    with pytest.raises(BadRecording, match="i0000abcd: its start date, shifted, "):
+        scrubbed_header(header(startdate="02.03.02"), "df5c5206", "i0000abcd", shift_days=days)
+
+
 def test_a_bdf_header_is_scrubbed_alike():
     original = header(version=b"\xffBIOSEMI", reserved="24BIT")
     scrubbed, changes = scrubbed_header(original, "df5c5206")

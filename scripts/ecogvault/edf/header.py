@@ -17,6 +17,7 @@ SIGNAL_BYTES = 256
 
 PATIENT = slice(8, 88)
 RECORDING = slice(88, 168)
+STARTDATE = slice(168, 176)
 
 # (name, bytes), in the order of the specification; the per-signal ones are stored field by field, not signal by signal.
 _FIXED = (

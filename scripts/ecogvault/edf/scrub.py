@@ -30,19 +30,27 @@ class Scrubbed:
 
 
 def scrub_file(
-    source: Path, target: Path, code: str, *, mode: int = 0o640, group: int | None = None, where: str = SOMEWHERE
+    source: Path,
+    target: Path,
+    code: str,
+    *,
+    shift_days: int = 0,
+    mode: int = 0o640,
+    group: int | None = None,
+    where: str = SOMEWHERE,
 ) -> Scrubbed:
     """Write the scrubbed copy of `source` to `target`, which appears only when it is proven.
 
-    `mode` and `group` (a gid) are the target's. Raises as `scrub`, and WouldOverwrite if both are one file.
+    `shift_days` is added to every date in the header; `mode` and `group` (a gid) are the target's. Raises as `scrub`,
+    and WouldOverwrite if both are one file.
     """
     if target.exists() and target.samefile(source):
         raise WouldOverwrite(where)
     with replacing(target, mode=mode, group=group) as stream:
-        return scrub(source, stream, code, where=where)
+        return scrub(source, stream, code, shift_days=shift_days, where=where)
 
 
-def scrub(source: Path, target: BinaryIO, code: str, *, where: str = SOMEWHERE) -> Scrubbed:
+def scrub(source: Path, target: BinaryIO, code: str, *, shift_days: int = 0, where: str = SOMEWHERE) -> Scrubbed:
     """Copy `source` with the header of `scrubbed_header` into `target`, an empty file open for reading and writing.
 
     Everything behind the header is hashed while it is read; then the written file is flushed, read back from disk, and
@@ -60,7 +68,7 @@ def scrub(source: Path, target: BinaryIO, code: str, *, where: str = SOMEWHERE) 
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         original = read_header_bytes(stream, where)
         header = require_complete(parse_header(original, where), before.st_size, where)
-        new, changes = scrubbed_header(original, code, where)
+        new, changes = scrubbed_header(original, code, where, shift_days=shift_days)
 
         _write(out, memoryview(new), 0)
         tail = hashlib.sha256()
@@ -85,7 +93,12 @@ def scrub(source: Path, target: BinaryIO, code: str, *, where: str = SOMEWHERE) 
 
 
 def scrubbed_sha256(
-    source: Path, code: str, *, where: str = SOMEWHERE, progress: Callable[[int], None] | None = None
+    source: Path,
+    code: str,
+    *,
+    shift_days: int = 0,
+    where: str = SOMEWHERE,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[str, tuple[Change, ...]]:
     """The SHA-256 (hex) that a scrubbed copy of `source` would have, and what would be changed. Nothing is written.
 
@@ -97,7 +110,7 @@ def scrubbed_sha256(
         before = os.fstat(fd)
         original = read_header_bytes(stream, where)
         require_complete(parse_header(original, where), before.st_size, where)
-        new, changes = scrubbed_header(original, code, where)
+        new, changes = scrubbed_header(original, code, where, shift_days=shift_days)
         whole = hashlib.sha256(new)
         offset = len(new)
         while read := os.preadv(fd, [buffer], offset):
