@@ -12,9 +12,11 @@ from ecogvault.paths import Paths
 from ecogvault.phi import (
     OWN_WORDS,
     Verdict,
+    honoured,
     identifiers_hash,
     permits,
     read_verdict,
+    read_waivers,
     require_current,
     scan_unit,
     write_verdict,
@@ -71,6 +73,7 @@ def scan(
         contents=contents,
         manifest_sha256=listed.sha256,
         identifiers=identifiers(private, unit.code),
+        key=private.key,
         own_words=OWN_WORDS | set(config.destinations),
         expected={entry.path: entry.sha256 for entry in listed},
         progress=progress,
@@ -83,7 +86,10 @@ def scan(
 def require(
     config: Config, private: Private, unit: Unit, manifest: Manifest, verdict: Path, destination: Destination | None
 ) -> None:
-    """Raise phi.Refused unless the unit may be sealed (no destination), or may go to `destination`, today."""
-    found = read_verdict(verdict)
+    """Raise phi.Refused unless the unit may be sealed (no destination), or may go to `destination`, today.
+
+    What a person has waived does not count. Raises Damaged and OSError as they come.
+    """
+    found = honoured(read_verdict(verdict), read_waivers(private, unit.code))
     require_current(found, manifest_sha256=manifest.sha256, identifiers=identifiers(private, unit.code))
     permits(found, leaves_plain_outside=destination is not None and destination.leaves_plain_outside(unit.kind))

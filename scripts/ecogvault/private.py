@@ -31,7 +31,7 @@ SUBJECTS_FILE = "subjects.tsv"
 
 # What may be named in a message: names that this program gives, and codes.
 _OWN_NAME = re.compile(
-    rf"{CODE_PATTERN}(_[1-9][0-9]*_({'|'.join(KINDS)})\.(tsv|json))?|names|transfer|(subjects|raw|sessions|units)\.tsv"
+    rf"{CODE_PATTERN}(_[1-9][0-9]*_({'|'.join(KINDS)})\.(tsv|json))?|names|transfer|(subjects|raw|sessions|units|waivers)\.tsv"
     r"|(hash|signing)\.key|(audit|keychecks|statements)\.jsonl|(\.[a-z]+)?\.lock"
 )
 # Files that must be ignored by git, whether they exist yet or not.

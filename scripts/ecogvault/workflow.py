@@ -18,7 +18,7 @@ from ecogvault.intake.assignment import read_units
 from ecogvault.ledger import copies, newest_copy
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
-from ecogvault.phi import read_verdict
+from ecogvault.phi import honoured, read_verdict, read_waivers, shown
 from ecogvault.private import Private, open_private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.verify import chosen_units
@@ -291,15 +291,19 @@ def close(made: Plan, *, succeeded: bool) -> None:
 
 
 def _named(made: Plan) -> list[str]:
-    """The units whose verdict is not clean: their copies may have been made before the name was known."""
+    """The units whose verdict is not clean: their copies may have been made before the name was known.
+
+    What was waived is left out.
+    """
     found = []
     for unit in made.units:
         try:
-            verdict = read_verdict(made.paths.verdict(unit))
+            waivers = read_waivers(made.private, unit.code) if made.private else []
+            verdict = honoured(read_verdict(made.paths.verdict(unit)), waivers)
         except (FileNotFoundError, Damaged):
             continue  # not scanned yet; a damaged verdict fails the job that needs it
         if verdict.outcome != "clean":
-            found.append(f"{unit} ({verdict.outcome}), in {verdict.findings[0]}")
+            found.append(f"{unit} ({verdict.outcome}), in {shown(verdict)}")
     return found
 
 

@@ -15,6 +15,7 @@ from ecogvault.phi import (
     Names,
     Refused,
     Verdict,
+    content_id,
     decide,
     identifiers_hash,
     permits,
@@ -32,6 +33,7 @@ UNIT = Unit("df5c5206", 3, "edf")
 PERSON = Person("Quillavan", "Ed", (), "0048213", "2026-03-02")
 OTHER = Person("Zurovel", "Ada", (), "9911223", "2026-03-03")
 SHA = "0" * 64
+KEY = bytes(range(32))
 
 
 def recording(patient: bytes = b"df5c5206 X X X", samples: bytes = bytes(4000), signals: int = 2) -> bytes:
@@ -46,7 +48,8 @@ def verdict(
 ) -> Verdict:
     path = folder / "file"
     path.write_bytes(data)
-    given = {"keys": [], "everyone": [OTHER, PERSON], "manifest_sha256": SHA, "identifiers": "f" * 24, "person": PERSON}
+    given = {"keys": [], "everyone": [OTHER, PERSON], "manifest_sha256": SHA, "identifiers": "f" * 24, "key": KEY}
+    given |= {"person": PERSON}
     return scan_unit(unit=UNIT, files=[(coded, path)], contents=contents, **(given | more))  # type: ignore[arg-type]
 
 
@@ -87,7 +90,9 @@ def test_a_name_behind_the_first_256_bytes_of_the_header_blocks(tmp_path: Path) 
 def test_a_name_in_samples_is_for_review_and_stays_inside(tmp_path: Path) -> None:
     found = verdict(tmp_path, recording(samples=bytes(3_000_000) + b"QUILLAVAN" + bytes(100)))
     assert (found.outcome, found.count) == ("review", 1)
-    assert found.findings == (Finding("edf/df5c5206_3.edf", "contents", 768 + 3_000_000, "surname", "ascii"),)
+    content = content_id(KEY, "surname", "QUILLAVAN")
+    expected = Finding("edf/df5c5206_3.edf", "contents", 768 + 3_000_000, "surname", "ascii", content)
+    assert found.findings == (expected,)
     permits(found, leaves_plain_outside=False)
     with pytest.raises(Refused, match="contents, offset 3000768"):
         permits(found, leaves_plain_outside=True)
@@ -126,11 +131,19 @@ def test_a_person_who_is_not_in_the_registry_yet_is_looked_for_all_the_same(tmp_
     assert verdict(tmp_path, recording(patient=b"Quillavan"), everyone=[]).outcome == "block"
 
 
-def test_the_first_hundred_findings_are_kept_and_all_are_counted(tmp_path: Path) -> None:
-    found = verdict(tmp_path, b"quillavan " * 1000, coded="vtc/df5c5206_3.txt")
+def test_a_hundred_different_findings_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    different = b"".join(b"quillavan %d\n" % number for number in range(1000))
+    found = verdict(tmp_path, different, coded="vtc/df5c5206_3.txt")
     assert (len(found.findings), found.count) == (KEPT, 1000)
-    mixed = verdict(tmp_path, recording(patient=b"Zurovel", samples=b"quillavan " * 1000))
+    mixed = verdict(tmp_path, recording(patient=b"Zurovel", samples=different))
     assert (mixed.outcome, mixed.findings[0].place, mixed.count) == ("block", "header", 1001)
+
+
+def test_the_same_words_again_are_the_same_finding(tmp_path: Path) -> None:
+    found = verdict(tmp_path, b"quillavan is here\n" * 1000 + b"is quillavan here?\n", coded="vtc/df5c5206_3.txt")
+    assert [(f.offset, f.times) for f in found.findings] == [(0, 1000), (18_003, 1)]
+    assert found.count == 1001
+    assert found.findings[0].content == content_id(KEY, "surname", "quillavan is here")
 
 
 def test_a_file_that_is_not_what_the_manifest_says_is_refused(tmp_path: Path) -> None:
@@ -149,9 +162,9 @@ def test_a_scanned_file_that_is_read_whole_has_its_sha256(tmp_path: Path) -> Non
     for data in (b"", b"x", recording(samples=bytes(1_500_000))):
         path.write_bytes(data)
         names = Names.of([PERSON])
-        scan = scan_file(path, label="x", coded="edf/x.edf", everyone=names, person=names)
+        scan = scan_file(path, label="x", coded="edf/x.edf", everyone=names, person=names, key=KEY)
         assert scan.sha256 == hashlib.sha256(data).hexdigest()
-        assert scan_file(path, label="x", coded="x.avi", everyone=names, person=None).sha256 is None
+        assert scan_file(path, label="x", coded="x.avi", everyone=names, person=None, key=KEY).sha256 is None
 
 
 def test_a_verdict_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -16,7 +16,18 @@ from ecogvault.phi.verdict import (
     permits,
     read_verdict,
     require_current,
+    shown,
     write_verdict,
+)
+from ecogvault.phi.waivers import (
+    Waiver,
+    WaiverRefused,
+    add_waivers,
+    content_id,
+    honoured,
+    is_waived,
+    read_waivers,
+    withdraw,
 )
 
 __all__ = [
@@ -31,12 +42,21 @@ __all__ = [
     "Refused",
     "Region",
     "Verdict",
+    "Waiver",
+    "WaiverRefused",
+    "add_waivers",
+    "content_id",
     "decide",
+    "honoured",
     "identifiers_hash",
+    "is_waived",
     "permits",
     "read_verdict",
+    "read_waivers",
     "require_current",
     "scan_file",
     "scan_unit",
+    "shown",
+    "withdraw",
     "write_verdict",
 ]

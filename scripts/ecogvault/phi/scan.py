@@ -16,6 +16,8 @@ from ecogvault.phi.patterns import Region
 from ecogvault.phi.regions import FIXED_BYTES, Span, regions_of
 from ecogvault.phi.scanner import ByteScanner, Hit, Names
 from ecogvault.phi.verdict import KEPT, Finding, Verdict, verdict_of
+from ecogvault.phi.waivers import content_id
+from ecogvault.phi.words import CONTEXT, passage
 
 _BUFFER = 1024 * 1024
 
@@ -40,21 +42,22 @@ def scan_file(
     coded: str,
     everyone: Names,
     person: Names | None,
+    key: bytes,
     progress: Callable[[int], None] | None = None,
 ) -> FileScan:
     """Look for names in one file.
 
     A recording's whole header is looked at for `everyone`; all other bytes, for `person`, and not at all if that is
     None (then only the header is read). `coded` is the coded path, which decides what the bytes are; `label` is what
-    findings call it. `progress` is given the bytes done after each buffer. Memory: two buffers of 1 MiB.
-    Raises Changed if the file becomes shorter meanwhile, and OSError as it comes.
+    findings call it; `key` keys their content_id. `progress` is given the bytes done after each buffer. Memory: two
+    buffers of 1 MiB. Raises Changed if the file becomes shorter meanwhile, and OSError as it comes.
     """
     with open(path, "rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         spans = regions_of(coded, os.pread(stream.fileno(), FIXED_BYTES, 0), size)
         wanted = [span for span in spans if span.place == "header" or person is not None]
         digest = hashlib.sha256()
-        tally = _Tally(label)
+        tally = _Tally(label, key, stream.fileno())
         buffer = memoryview(bytearray(_BUFFER))
         with ThreadPoolExecutor(1) as pool:
             for span in wanted:
@@ -75,7 +78,7 @@ def scan_file(
                             progress(length)
                     tally.add(scanner.finish())
     whole = person is not None
-    return FileScan(tuple(tally.findings), tally.count, digest.hexdigest() if whole else None)
+    return FileScan(tally.findings, tally.count, digest.hexdigest() if whole else None)
 
 
 def _scanner(names: Names, span: Span) -> ByteScanner:
@@ -84,21 +87,38 @@ def _scanner(names: Names, span: Span) -> ByteScanner:
 
 
 class _Tally:
-    """Keeps the first findings of each place and counts all, so that a bad file does not fill the memory."""
+    """Counts the hits of a file by what they say, and keeps so many different ones of each place as memory is given."""
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, key: bytes, descriptor: int) -> None:
         self.place = "contents"
-        self.findings: list[Finding] = []
         self.count = 0
+        self._label, self._key, self._descriptor = label, key, descriptor
+        self._found: dict[tuple[str, str, str], Finding] = {}
         self._kept: dict[str, int] = {}
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, in the order of the file."""
+        return tuple(self._found.values())
+
     def add(self, hits: Sequence[Hit]) -> None:
-        for hit in hits:
+        for hit in sorted(hits):
             self.count += 1
-            if self._kept.get(self.place, 0) < KEPT:
+            finding = Finding(self._label, self.place, hit.offset, hit.kind, hit.encoding, self._content(hit))
+            about = (self.place, hit.kind, finding.content)
+            if about in self._found:
+                self._found[about] = replace(self._found[about], times=self._found[about].times + 1)
+            elif self._kept.get(self.place, 0) < KEPT:
                 self._kept[self.place] = self._kept.get(self.place, 0) + 1
-                self.findings.append(Finding(self.label, self.place, hit.offset, hit.kind, hit.encoding))
+                self._found[about] = finding
+
+    def _content(self, hit: Hit) -> str:
+        start = max(hit.offset - CONTEXT, 0)
+        around = os.pread(self._descriptor, hit.offset - start + hit.length + CONTEXT, start)
+        at = hit.offset - start
+        match = around[at : at + hit.length]
+        text = passage(around[:at], match, around[at + hit.length :], encoding=hit.encoding)
+        return content_id(self._key, hit.kind, text)
 
 
 def scan_unit(
@@ -111,6 +131,7 @@ def scan_unit(
     contents: bool,
     manifest_sha256: str,
     identifiers: str,
+    key: bytes,
     own_words: Collection[str] = OWN_WORDS,
     expected: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -120,7 +141,8 @@ def scan_unit(
     `files` are (coded path, where it is), `keys` the object keys at all destinations. Paths, keys and headers are
     looked at for everyone registered (other people's birth dates excepted: one may be the day of this recording);
     with `contents`, all bytes of every file for this person. `expected` gives SHA-256 in hex by coded path, compared
-    in the same pass for files that are read whole. A path or key with a name in it is called by its place in the list.
+    in the same pass for files that are read whole. `key` keys the findings' content_id. A path or key with a name in
+    it is called by its place in the list.
     Raises Changed if a file is not what `expected` says, and OSError as it comes.
     """
     others = [replace(other, birth_date="") for other in everyone if other != person]
@@ -137,7 +159,7 @@ def scan_unit(
             if place == "path":
                 labels[number] = label
     for (coded, path), label in zip(files, labels, strict=True):
-        scan = scan_file(path, label=label, coded=coded, everyone=registered, person=own, progress=progress)
+        scan = scan_file(path, label=label, coded=coded, everyone=registered, person=own, key=key, progress=progress)
         findings += scan.findings
         count += scan.count
         if expected is not None and scan.sha256 is not None and scan.sha256 != expected[coded]:

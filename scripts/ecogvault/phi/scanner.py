@@ -5,7 +5,7 @@ mode is used, with the borders between buffers looked at apart: the Python bindi
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -24,12 +24,16 @@ __all__ = ["ByteScanner", "Hit", "Names", "Region"]
 
 @dataclass(frozen=True, order=True)
 class Hit:
-    """A match, without its text: offset (bytes; in `in_text` characters), kind, encoding, the person's index."""
+    """A match, without its text: offset (bytes; in `in_text` characters), kind, encoding, the person's index.
+
+    `length` is in bytes, and of no account when hits are compared.
+    """
 
     offset: int
     kind: str
     encoding: str
     person: int
+    length: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,10 +65,7 @@ class Names:
         """
         data = text.encode("utf-8", "surrogateescape")
         hits = self.in_bytes(data, region=Region.TEXT, own_words=own_words)
-        return [
-            Hit(len(data[: hit.offset].decode("utf-8", "surrogateescape")), hit.kind, hit.encoding, hit.person)
-            for hit in hits
-        ]
+        return [replace(hit, offset=len(data[: hit.offset].decode("utf-8", "surrogateescape"))) for hit in hits]
 
     def in_bytes(
         self, data: bytes | bytearray | memoryview, *, region: Region, own_words: Collection[str] = OWN_WORDS
@@ -175,7 +176,10 @@ class ByteScanner:
         self._fed += len(data)
 
     def _hits(self, found: Iterable[tuple[int, Pattern]]) -> list[Hit]:
-        return [Hit(self._origin + at, pattern.kind, pattern.encoding, pattern.person) for at, pattern in found]
+        return [
+            Hit(self._origin + at, pattern.kind, pattern.encoding, pattern.person, pattern.length)
+            for at, pattern in found
+        ]
 
     def _in_context(self, found: list[tuple[int, Pattern]], data: memoryview, *, last: bool = False) -> list[Hit]:
         """Of the matches found, those that count; the ones too near to the end wait, unless this is the last."""

@@ -32,7 +32,9 @@ class Refused(EcogvaultError):
 class Finding:
     """One place where a name is. `path` is relative to `results/{code}/`, or says which of the paths or keys it is.
 
-    `place` is path, key, header or contents; `offset` counts characters in a path or key and bytes in a file.
+    `place` is path, key, header or contents; `offset` counts characters in a path or key and bytes in a file, or in the
+    `part` of it that is named (a stream of a Word file). In headers and contents the same words found again are the
+    same finding: `content` is their waivers.content_id, `offset` the first one's, `times` how many there are.
     """
 
     path: str
@@ -40,10 +42,14 @@ class Finding:
     offset: int
     kind: str
     encoding: str
+    content: str = ""
+    times: int = 1
+    part: str = ""
 
     def __str__(self) -> str:
         """What a message says of it."""
-        return f"{self.path}, {self.place}, offset {self.offset} ({self.kind}, {self.encoding})"
+        place = f"{self.place} ({self.part})" if self.part else self.place
+        return f"{self.path}, {place}, offset {self.offset} ({self.kind}, {self.encoding})"
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def permits(verdict: Verdict, *, leaves_plain_outside: bool) -> None:
     """
     if verdict.outcome == "block":
         raise Refused(
-            f"{verdict.unit}: refused everywhere, a registered name is in {_shown(verdict)}: "
+            f"{verdict.unit}: refused everywhere, a registered name is in {shown(verdict)}: "
             "remove it and de-identify the unit again"
         )
     if not leaves_plain_outside:
@@ -110,12 +116,13 @@ def permits(verdict: Verdict, *, leaves_plain_outside: bool) -> None:
         raise Refused(f"{verdict.unit}: its contents were never scanned, and it would leave plain: scan it again")
     if verdict.outcome == "review":
         raise Refused(
-            f"{verdict.unit}: would leave plain, and the person's name is in {_shown(verdict)}: "
+            f"{verdict.unit}: would leave plain, and the person's name is in {shown(verdict)}: "
             "encrypt this kind at the destination, or remove the name"
         )
 
 
-def _shown(verdict: Verdict) -> str:
+def shown(verdict: Verdict) -> str:
+    """The first finding, and how many more there are."""
     first = str(verdict.findings[0]) if verdict.findings else "a place that the verdict does not list"
     return first if verdict.count <= 1 else f"{first} and {verdict.count - 1} more"
 

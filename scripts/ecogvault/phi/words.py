@@ -10,6 +10,9 @@ from ecogvault.phi.variants import LONG
 CONTEXT = 256
 """Bytes on each side of a match that are looked at: as long as the longest token of ours, a digest of 128 digits."""
 
+PASSAGE = 64
+"""Characters on each side of a match that tell one finding from another."""
+
 _HASH_LENGTHS = frozenset({8, 12, 24, 32, 40, 56, 64, 96, 128})
 _OPAQUE_LENGTH = 20
 _OPAQUE_CHANGES = 6
@@ -69,6 +72,17 @@ def _opaque(before: str, text: str, after: str) -> bool:
         return True
     changes = sum(a.isdigit() != b.isdigit() for a, b in pairwise(token))
     return len(token) >= _OPAQUE_LENGTH and changes >= _OPAQUE_CHANGES
+
+
+def passage(before: bytes, match: bytes, after: bytes, *, encoding: str) -> str:
+    """The text of a match with what stands around it, up to a control character or PASSAGE characters on each side.
+
+    What waivers.content_id is made of: an annotation, a line, a field. Never fails.
+    """
+    left, right = surroundings(before, after, encoding=encoding)
+    codec = encoding[:9] if encoding.startswith("utf-16") else None
+    text = match.decode(codec, "replace") if codec else _eight_bit(match)
+    return _tail(left, r"[^\x00-\x1f\x7f]*")[-PASSAGE:] + text + _head(right, r"[^\x00-\x1f\x7f]*")[:PASSAGE]
 
 
 def surroundings(before: bytes, after: bytes, *, encoding: str) -> tuple[str, str]:
