@@ -6,16 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lab import photograph, s3_client
 
 from ecogvault.config import load
 from ecogvault.sandbox import demo, servers
+from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME
+from leaks import LeakCheck, Stored
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")
 NOTHING = "Nothing to be done"
+# The vendor's own files, which hold names in their bytes, never in their names: inside the building only.
+VENDOR = re.compile(r"demo/(results/[^/]+/vid|restored/[^/]+/[^/]+/vid|nas/video)/.+")
 
 # One worker runs them all: the demo takes a minute, and they share it.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
@@ -60,7 +67,13 @@ def first(project: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def second(project: Path, first: str) -> str:
+def raw(project: Path, first: str) -> dict[str, tuple[Any, ...]]:
+    """The made-up export as the first demo left it."""
+    return photograph(project / "demo" / "hospital")
+
+
+@pytest.fixture(scope="module")
+def second(project: Path, raw: dict[str, tuple[Any, ...]]) -> str:
     return run_demo(project)
 
 
@@ -92,6 +105,38 @@ def test_the_demo_shows_its_commands_and_ends_with_every_unit_at_every_destinati
 def test_a_second_demo_says_that_nothing_is_to_be_done_and_ends_with_the_same_table(first: str, second: str) -> None:
     assert second.count(NOTHING) == 3  # the preview, the run, the restore
     assert table(second) == table(first)
+
+
+@pytest.mark.timeout(600)
+def test_no_name_is_anywhere_but_where_it_may_be_after_the_demo(project: Path, first: str, second: str) -> None:
+    look = LeakCheck([HARD_NAME, PLAIN_NAME], own_words={"demo", "daily", "escrow", "video"})
+    found = look.folder(project, skip=_may_hold_names, skip_content=lambda path: bool(VENDOR.fullmatch(path)))
+    found += look.text("what the demo said", first + second)
+    with servers.running(project / "demo" / "sandbox") as services:
+        objects = list(everything_stored(services.s3))
+    assert {one.bucket for one in objects} >= {"demo-edf", "demo-video", "demo-deep", "demo-sync"}
+    assert look.objects(objects) + found == []
+
+
+def _may_hold_names(relative: str) -> bool:
+    """The raw export and the private folder; the program's own sources, which make them up; the server's own files."""
+    return relative in ("demo/hospital", "demo/private", "demo/sandbox", "scripts", "broken", "ended")
+
+
+def everything_stored(server: dict[str, Any]) -> Iterator[Stored]:
+    """The newest version of every object of the demo's S3 server."""
+    client = s3_client(server)
+    for bucket in (one["Name"] for one in client.list_buckets()["Buckets"]):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for one in page.get("Contents", []):
+                got = client.get_object(Bucket=bucket, Key=one["Key"])
+                content = got["Body"].read()
+                yield Stored(bucket, one["Key"], one["Size"], one["ETag"], None, got["Metadata"], content)
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_leaves_the_export_as_it_was(project: Path, raw: dict[str, tuple[Any, ...]], second: str) -> None:
+    assert photograph(project / "demo" / "hospital") == raw
 
 
 @pytest.mark.timeout(600)
