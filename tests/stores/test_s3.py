@@ -14,9 +14,10 @@ from places import PART
 from ecogvault.config import Destination
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, StoreError, Unknown, UploadState, open_store
 from ecogvault.stores.errors import BadSettings, BucketMissing, NoCredentials, Unreachable, WrongBytes
+from ecogvault.stores.parts import part_size_for
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
-from ecogvault.stores.s3_upload import MAX_PARTS, part_size_for
+from ecogvault.stores.s3_upload import MAX_PARTS
 
 
 class Proxy:
@@ -90,10 +91,10 @@ def put(store: S3Store, key: str, data: bytes, **rest):
 
 
 def test_a_part_is_never_larger_than_needed_and_there_are_never_more_than_10000():
-    assert part_size_for(1, 16 * MIB) == 16 * MIB
-    assert part_size_for(10_000 * 16 * MIB, 16 * MIB) == 16 * MIB
+    assert part_size_for(1, 16 * MIB, MAX_PARTS) == 16 * MIB
+    assert part_size_for(10_000 * 16 * MIB, 16 * MIB, MAX_PARTS) == 16 * MIB
     for size in (10_000 * 16 * MIB + 1, 500_000_000_000, 5 * 1024**4):
-        part = part_size_for(size, 16 * MIB)
+        part = part_size_for(size, 16 * MIB, MAX_PARTS)
         assert part % MIB == 0
         assert -(-size // part) <= MAX_PARTS
         assert -(-size // (part - MIB)) > MAX_PARTS

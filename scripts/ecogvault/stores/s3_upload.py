@@ -6,9 +6,8 @@ CRC64NVME. Source: Amazon S3 user guide, "Checking object integrity", full objec
 
 import base64
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,9 +15,10 @@ from awscrt.checksums import combine_crc64nvme, crc64nvme
 from botocore.exceptions import ClientError
 
 from ecogvault.records import canonical
-from ecogvault.stores.base import Checked, PartDone, Source, Stored, UploadState, Whole
+from ecogvault.stores.base import PartDone, Source, Stored, UploadState, Whole
 from ecogvault.stores.errors import StoreError, WrongBytes
-from ecogvault.stores.pieces import MIB, TreeOfPieces
+from ecogvault.stores.parts import all_of, buffer, check, part_size_for
+from ecogvault.stores.pieces import TreeOfPieces
 from ecogvault.stores.s3_client import code_of, explained, status_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ SEND_ATTEMPTS = 3
 _BROKEN_ON_THE_WAY = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 
 _T = TypeVar("_T")
-_buffers = threading.local()
 
 
 class Again(StoreError):
@@ -56,11 +55,6 @@ class Target:
     condition: Mapping[str, Any]
 
 
-def part_size_for(size: int, preferred: int) -> int:
-    """The part size in bytes for an object of `size` bytes: whole MiB, at least `preferred`, at most 10,000 parts."""
-    return max(preferred, -(-size // (MAX_PARTS * MIB)) * MIB)
-
-
 def b64(crc: int) -> str:
     """A CRC64NVME as S3's headers write it."""
     return base64.b64encode(crc.to_bytes(8, "big")).decode()
@@ -81,7 +75,7 @@ def send_whole(target: Target, source: Source, progress: Callable[[int], None] |
     body = bytearray(source.size)  # the client takes bytearrays as it takes bytes, without a copy
     if body:
         source.read_into(0, memoryview(body))
-    _check(source)
+    check(source)
     tree = TreeOfPieces(len(body))
     tree.update_at(0, body)
     crc = crc64nvme(body)
@@ -141,16 +135,16 @@ def send_parts(
         raise Again("the upload was ended by another thread")
     tree = TreeOfPieces(source.size)
 
-    def one(number: int) -> tuple[int, PartDone, int, int]:
+    def one(number: int) -> tuple[PartDone, int, int]:
         offset = (number - 1) * part_size
         size = min(part_size, source.size - offset)
-        body = _buffer(size)
+        body = buffer(size)
         source.read_into(offset, memoryview(body))
         tree.update_at(offset, body)
         crc = crc64nvme(body)
         held = _held(known.get(number, []), state.parts.get(number), body, crc)
         if held is not None:
-            return number, held, crc, 0
+            return held, crc, 0
 
         def send() -> Any:
             return target.client.upload_part(
@@ -167,10 +161,14 @@ def send_parts(
         _, md5 = _confirmed(answer, body, crc, target)
         part = PartDone(etag=unquoted(answer["ETag"]) or "", crc64nvme=f"{crc:016x}", md5=md5, size=size)
         state.acknowledge(number, part)
-        return number, part, crc, size
+        return part, crc, size
 
-    done = _all_of(pool, one, -(-source.size // part_size), progress)
-    _check(source)
+    def advance(result: tuple[PartDone, int, int]) -> None:
+        if progress:
+            progress(result[0].size)
+
+    done = all_of(pool, one, -(-source.size // part_size), advance)
+    check(source)
     whole_crc = 0
     for number in sorted(done):
         part, crc, _ = done[number]
@@ -247,7 +245,7 @@ def _open_upload(
             ChecksumType="FULL_OBJECT",
             **target.extra,
         )
-    state.begin(answer["UploadId"], part_size_for(source.size, preferred), digest)
+    state.begin(answer["UploadId"], part_size_for(source.size, preferred, MAX_PARTS), digest)
     return {}
 
 
@@ -267,29 +265,6 @@ def _held(listed: list[Mapping[str, Any]], noted: PartDone | None, body: bytearr
         if confirmed_before or hashlib.md5(body).hexdigest() == etag:
             return found
     return None
-
-
-def _all_of(
-    pool: Executor,
-    one: Callable[[int], tuple[int, PartDone, int, int]],
-    count: int,
-    progress: Callable[[int], None] | None,
-) -> dict[int, tuple[PartDone, int, int]]:
-    """Do every part, in ascending order of start; the first failure cancels what has not begun."""
-    futures: list[Future[tuple[int, PartDone, int, int]]] = [pool.submit(one, number) for number in range(1, count + 1)]
-    done: dict[int, tuple[PartDone, int, int]] = {}
-    try:
-        for future in as_completed(futures):
-            number, part, crc, sent = future.result()
-            done[number] = (part, crc, sent)
-            if progress:
-                progress(part.size)
-    finally:
-        # Those that run hold a buffer and may still acknowledge a part: they end before this call does.
-        running = [future for future in futures if not future.cancel()]
-        for future in running:
-            future.exception()
-    return done
 
 
 def _complete(
@@ -369,17 +344,3 @@ def _confirmed_whole(target: Target, answer: Mapping[str, Any], whole: Whole, si
             "do not rely on this object, and tell those who run the service"
         )
     return told
-
-
-def _check(source: Source) -> None:
-    if isinstance(source, Checked):
-        source.check()
-
-
-def _buffer(size: int) -> bytearray:
-    """This thread's buffer of `size` bytes, used again by its next part."""
-    held: bytearray | None = getattr(_buffers, "held", None)
-    if held is None or len(held) != size:
-        held = bytearray(size)
-        _buffers.held = held
-    return held
