@@ -5,6 +5,7 @@ BioSemi's 24-bit variant (BDF; BDF+ is EDF+ with 3-byte samples). Only the stand
 ever decoded: a recording of any length is handled in a few MiB.
 """
 
+from ecogvault.edf.annotations import Annotation, annotation_places, annotations, redacted, redactions
 from ecogvault.edf.errors import BadRecording, NotProven, SourceChanged, WouldOverwrite
 from ecogvault.edf.header import Header, Signal, parse_header, read_header
 from ecogvault.edf.identification import Identification, identification, names_nobody, names_person
@@ -13,6 +14,7 @@ from ecogvault.edf.scrub import Scrubbed, scrub, scrub_file, scrubbed_sha256
 from ecogvault.edf.timing import check_complete, duration, start_of_recording
 
 __all__ = [
+    "Annotation",
     "BadRecording",
     "Change",
     "Header",
@@ -22,6 +24,8 @@ __all__ = [
     "Signal",
     "SourceChanged",
     "WouldOverwrite",
+    "annotation_places",
+    "annotations",
     "check_complete",
     "duration",
     "identification",
@@ -29,6 +33,8 @@ __all__ = [
     "names_person",
     "parse_header",
     "read_header",
+    "redacted",
+    "redactions",
     "scrub",
     "scrub_file",
     "scrubbed_header",
