@@ -20,6 +20,10 @@ DEFAULT_CONFIG = Path("config/config.yaml")
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
 LATER_TYPES = ("glacier", "azure")  # in the design, not yet in the program
 KINDS = ("edf", "bdf", "vid", "sync")
+# Amazon's; another service (endpoint_url) may have its own. Source: Amazon S3 API reference, PutObject.
+STORAGE_CLASSES = (
+    "STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE REDUCED_REDUNDANCY".split()
+)
 
 # What a key says when the file does not; destinations have their own, in Destination.
 DEFAULTS: Mapping[str, Any] = {
@@ -255,3 +259,13 @@ def _check_meaning(config: Config) -> None:
         if destination.type == "s3":
             for kind in filter(destination.takes, KINDS):
                 destination.bucket(kind)
+            _check_s3(destination)
+
+
+def _check_s3(destination: Destination) -> None:
+    settings, where = destination.settings, f"destinations.{destination.name}"
+    storage_class = settings.get("storage_class")
+    if storage_class and not settings.get("endpoint_url") and storage_class not in STORAGE_CLASSES:
+        raise ConfigError(f"{where}.storage_class must be one of {', '.join(STORAGE_CLASSES)}")
+    if settings.get("kms_key_id") and settings.get("sse") not in ("aws:kms", "aws:kms:dsse"):
+        raise ConfigError(f"{where}.kms_key_id needs sse: aws:kms (or aws:kms:dsse)")

@@ -35,8 +35,10 @@ from ecogvault.stores.errors import (
     Unreachable,
     WrongBytes,
 )
+from ecogvault.stores.pace import Pace
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3_client import code_of, explain, explained, make_client, status_of
+from ecogvault.stores.s3_options import Options
 from ecogvault.stores.s3_upload import Again, Target, abort, hex_of, send_parts, send_whole, unquoted
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ class S3Store:
         *,
         endpoint_url: str | None = None,
         region: str | None = None,
-        storage_class: str | None = None,
+        options: Options | None = None,
+        pace: Pace | None = None,
         part_size: int = 16 * MIB,
         connections: int = 4,
         attempts: int = ATTEMPTS,
@@ -71,10 +74,11 @@ class S3Store:
         self.name = name
         self.bucket = bucket
         self.part_size = part_size
-        self._extra: dict[str, Any] = {"StorageClass": storage_class} if storage_class else {}
+        self._options = options or Options()
+        self._pace = pace
         # Besides the parts, small objects are sent from the callers' own threads.
         self._client: S3Client = make_client(
-            endpoint_url=endpoint_url, region=region, connections=connections + 16, attempts=attempts
+            endpoint_url=endpoint_url, region=region, connections=connections + 16, attempts=attempts, pace=pace
         )
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix=f"parts-{name}")
         self._bucket_seen = False
@@ -89,7 +93,8 @@ class S3Store:
             destination.bucket(kind),
             endpoint_url=settings.get("endpoint_url"),
             region=settings.get("region"),
-            storage_class=settings.get("storage_class"),
+            options=Options.of(settings),
+            pace=Pace.of(destination.name, settings.get("bandwidth_mib")),
             part_size=int(settings.get("part_size_mib") or 16) * MIB,
             connections=int(settings.get("connections") or 4),
         )
@@ -155,7 +160,8 @@ class S3Store:
                 condition = {"IfMatch": f'"{found.etag}"'}
             else:
                 condition = {"IfNoneMatch": "*"}
-            target = Target(self._client, self.bucket, key, metadata, self._extra, condition)
+            extra = self._options.arguments(source.size)
+            target = Target(self._client, self.bucket, key, metadata, extra, condition)
             try:
                 if source.size <= self.part_size:
                     self._drop(key, state)
@@ -205,6 +211,8 @@ class S3Store:
                     end = total if end is None else min(end, total)
                 body = answer["Body"]
                 while piece := body.read(CHUNK):
+                    if self._pace:
+                        self._pace.wait(len(piece))
                     position += len(piece)
                     crc = crc64nvme(piece, crc)
                     if not expected.get("ChecksumCRC64NVME"):

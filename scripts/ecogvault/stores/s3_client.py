@@ -1,8 +1,10 @@
 """The S3 client, and what its errors mean in words."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -23,6 +25,7 @@ from botocore.exceptions import (
 )
 
 from ecogvault.stores.errors import Archived, BucketMissing, Denied, NoCredentials, NotFound, StoreError, Unreachable
+from ecogvault.stores.pace import Pace, PacedBody
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -62,7 +65,9 @@ _NO_CREDENTIALS = (
 )
 
 
-def make_client(*, endpoint_url: str | None, region: str | None, connections: int, attempts: int) -> "S3Client":
+def make_client(
+    *, endpoint_url: str | None, region: str | None, connections: int, attempts: int, pace: Pace | None = None
+) -> "S3Client":
     """An S3 client with credentials from boto3's own chain. Makes no request. Raises NoCredentials."""
     settings = Config(
         connect_timeout=CONNECT_SECONDS,
@@ -77,11 +82,31 @@ def make_client(*, endpoint_url: str | None, region: str | None, connections: in
         s3={"addressing_style": "path"} if endpoint_url else {},
     )
     try:
-        return boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=settings)
+        client = boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=settings)
     except ProfileNotFound as error:
         raise NoCredentials(f"AWS_PROFILE names a profile that does not exist: {error}") from error
     except ValueError as error:
         raise StoreError(f"endpoint_url {endpoint_url} is not an address: {error}") from error
+    events: Any = client.meta.events
+    events.register("needs-retry.s3", partial(_wait_when_throttled, attempts))
+    if pace is not None:
+        events.register("before-send.s3", partial(_paced, pace))
+    return client
+
+
+def _wait_when_throttled(most: int, response: Any, attempts: int, **rest: Any) -> float | None:
+    """How long to wait before the next attempt after a bare 429, which the client's own rules do not know; or None."""
+    if response is None or response[0].status_code != 429 or attempts >= most:
+        return None
+    if response[1].get("Error", {}).get("Code") not in (None, "", "429", "TooManyRequests"):
+        return None
+    return random.uniform(0, min(20.0, 2.0**attempts))
+
+
+def _paced(pace: Pace, request: Any, **rest: Any) -> None:
+    """Have a signed request's body leave no faster than `pace`."""
+    if isinstance(request.body, bytes | bytearray) and request.body:
+        request.body = PacedBody(request.body, pace)
 
 
 def code_of(error: ClientError) -> str:
