@@ -1,16 +1,23 @@
 """Annotations of recordings: every text is found where it is, nothing is passed over, and redaction changes no more."""
 
+import hashlib
 import re
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
+import edfio
+import mne
+import numpy as np
+import pyedflib
 import pytest
 from edf_builder import header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecogvault.edf import Annotation, annotations, redactions
+from ecogvault.edf import Annotation, NotProven, annotations, redacted, redactions, scrub_file, scrubbed_sha256
+from ecogvault.edf.patch import Change
+from ecogvault.edf.scrub import CHUNK
 
 SAMPLES = 20  # of the one signal that is none of annotations; its bytes are letters, which must not come as text
 
@@ -206,3 +213,115 @@ def test_memory_does_not_grow_with_the_lists(tmp_path: Path):
         tracemalloc.stop()
     assert count > 200_000
     assert peak < 4 * 1024 * 1024
+
+
+# --- redacted copies --------------------------------------------------------------------------------------------------
+
+NAMED = "asks Wimblequist for water"
+KEPT = ("Eyes closed", "Überwachung beginnt", "Eyes open")
+
+
+def edfio_recording(folder: Path, name: str) -> Path:
+    rates = np.random.default_rng(1)
+    kind = (edfio.EdfSignal, edfio.Edf, edfio.EdfAnnotation)
+    if name.endswith(".bdf"):
+        kind = (edfio.BdfSignal, edfio.Bdf, edfio.EdfAnnotation)
+    signal, whole, note = kind
+    notes = [note(0.5, None, KEPT[0]), note(1.25, 2.0, NAMED), note(2, None, KEPT[1]), note(7.75, None, NAMED)]
+    notes.append(note(8, None, KEPT[2]))
+    path = folder / name
+    whole([signal(rates.normal(0, 9, 2560), 256, label="EEG LFG1")], annotations=notes).write(path)
+    return path
+
+
+def pyedflib_recording(folder: Path, name: str) -> Path:
+    path = folder / name
+    kind = pyedflib.FILETYPE_BDFPLUS if name.endswith(".bdf") else pyedflib.FILETYPE_EDFPLUS
+    with pyedflib.EdfWriter(str(path), 1, file_type=kind) as writer:
+        writer.setSignalHeader(0, pyedflib.highlevel.make_signal_header("EEG LFG1", sample_frequency=256))
+        writer.writeSamples([np.random.default_rng(1).normal(0, 9, 2560)])
+        for onset, duration, text in ((0.5, -1, KEPT[0]), (1.25, 2, NAMED), (2, -1, KEPT[1]), (8, -1, KEPT[2])):
+            writer.writeAnnotation(onset, duration, text)
+    return path
+
+
+def mne_recording(folder: Path, name: str) -> Path:
+    path = folder / name
+    samples = np.random.default_rng(1).normal(0, 9e-6, (1, 2560))
+    raw = mne.io.RawArray(samples, mne.create_info(["LFG1"], 256, "eeg"), verbose="error")
+    raw.set_annotations(mne.Annotations([0.5, 1.25, 2, 8], [0, 2, 0, 0], [KEPT[0], NAMED, *KEPT[1:]]))
+    raw.export(path, verbose="error")
+    return path
+
+
+def as_pyedflib_has_it(path: Path) -> tuple[bytes, list[tuple[float, str]]]:
+    with pyedflib.EdfReader(str(path)) as reader:
+        times, _, some = reader.readAnnotations()
+        return reader.readSignal(0, digital=True).tobytes(), list(zip(times, some, strict=True))
+
+
+def as_edfio_has_it(path: Path) -> tuple[bytes, list[tuple[float, str]]]:
+    opened = (edfio.read_bdf if path.suffix == ".bdf" else edfio.read_edf)(path)
+    return opened.signals[0].digital.tobytes(), [(one.onset, one.text) for one in opened.annotations]
+
+
+def as_mne_has_it(path: Path) -> tuple[bytes, list[tuple[float, str]]]:
+    read = mne.io.read_raw_bdf if path.suffix == ".bdf" else mne.io.read_raw_edf
+    opened = read(path, preload=True, verbose="error", encoding="utf8")
+    some = zip(opened.annotations.onset, opened.annotations.description, strict=True)
+    return opened.get_data().tobytes(), [(float(onset), str(text)) for onset, text in some]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (edfio_recording, "a.edf"),
+        (edfio_recording, "a.bdf"),
+        (pyedflib_recording, "a.edf"),
+        (pyedflib_recording, "a.bdf"),
+        (mne_recording, "a.edf"),
+    ],
+)
+def test_a_redacted_copy_opens_everywhere_with_equal_samples_and_all_other_annotations(tmp_path: Path, make, name: str):
+    source = make(tmp_path, name)
+    target = tmp_path / f"df5c5206_1{source.suffix}"
+    edits = redactions(source, lambda text: b"Wimblequist" in text)
+    assert edits
+    whole = source.read_bytes()
+    done = scrub_file(source, target, "df5c5206", edits=edits)
+    assert source.read_bytes() == whole
+    written_copy = target.read_bytes()
+    assert b"Wimblequist" not in written_copy
+    assert hashlib.sha256(written_copy).hexdigest() == done.sha256
+    assert scrubbed_sha256(source, "df5c5206", edits=edits) == (done.sha256, done.changes)
+    # Each change undone gives the source, byte for byte.
+    undone = bytearray(written_copy)
+    for change in done.changes:
+        undone[change.offset : change.offset + len(change.before)] = change.before
+    assert bytes(undone) == whole
+    for look in (as_pyedflib_has_it, as_edfio_has_it, as_mne_has_it):
+        samples, notes = look(source)
+        kept = [(onset, redacted(text.encode()).decode() if text == NAMED else text) for onset, text in notes]
+        assert kept != notes
+        assert look(target) == (samples, kept)
+
+
+def test_a_redaction_across_two_buffers_is_written_and_proven(tmp_path: Path):
+    filling = b"+0\x14\x14\0" + b"+1\x14" + b"a" * 12_000 + b"\x14\0"
+    path = written(tmp_path, *[[filling]] * 400)
+    edits = redactions(path, lambda text: True)
+    head = 3 * 256
+    across = [e for e in edits if (e.offset - head) // CHUNK != (e.offset + len(e.before) - 1 - head) // CHUNK]
+    assert across
+    done = scrub_file(path, tmp_path / "b.edf", "df5c5206", edits=edits)
+    assert scrubbed_sha256(path, "df5c5206", edits=edits)[0] == done.sha256
+    assert all(one.is_redacted for one in annotations(tmp_path / "b.edf"))
+
+
+def test_an_edit_that_is_not_about_these_bytes_leaves_nothing(tmp_path: Path):
+    path = written(tmp_path, [b"+0\x14\x14\0+0\x14Wimblequist\x14\0"])
+    (right,) = redactions(path, lambda text: True)
+    wrong = Change(right.name, right.offset, b"Blorptwill!", right.after)
+    with pytest.raises(NotProven):
+        scrub_file(path, tmp_path / "b.edf", "df5c5206", edits=[wrong])
+    assert [one.name for one in tmp_path.iterdir()] == ["a.edf"]
