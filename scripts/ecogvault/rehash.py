@@ -15,7 +15,8 @@ from ecogvault.config import Config, Destination
 from ecogvault.digests import Crc64Nvme, TreeHash
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
-from ecogvault.stores import Store, StoreError, open_store
+from ecogvault.pool import run_all
+from ecogvault.stores import Absent, Store, StoreError, Unknown, open_store
 from ecogvault.stores.errors import Archived, NotFound, WrongBytes
 
 GIB = 1 << 30
@@ -76,6 +77,72 @@ def rehash(config: Config, destination: Destination, units: Iterable[Unit], budg
     for *_, unit, copy in sorted(copies, key=lambda one: one[:3]):
         _read_copy(config, destination, unit, copy, budget, reading)
     return reading
+
+
+@dataclass
+class Asked:
+    """What a service told of its objects' checksums: how many agree, and how many it keeps none of."""
+
+    agree: int = 0
+    kept_none: int = 0
+    left: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """What the closing line of the destination says of it."""
+        parts = [f"{self.agree} checksums asked for and right"]
+        parts += [f"{self.kept_none} objects without one"] if self.kept_none else []
+        parts += [f"{self.left} copies left for the next time"] if self.left else []
+        return ", ".join(parts)
+
+
+def ask(config: Config, destination: Destination, units: Iterable[Unit], until: float | None = None) -> Asked:
+    """Ask a destination for the checksum of each object of the newest copies of `units`, and compare.
+
+    A service tells the checksum with which it took the object; it does not read the object for it. So this costs one
+    request an object, also of what is archived, and is no reading back: the evidence stays what it is. Nothing more is
+    asked after `until` (time.monotonic). Raises StoreError when the service does not say, Damaged, OSError.
+    """
+    paths = Paths.of(config)
+    asked = Asked()
+    for unit in units:
+        copy = newest(ledger.copies(paths.ledger(destination.name, unit)))
+        if copy is None:
+            continue
+        if until is not None and time.monotonic() >= until:
+            asked.left += 1
+            continue
+        store = open_store(destination, unit.kind)
+        told: dict[str, str] = {}
+
+        def look(one: Mapping[str, Any], store: Store = store, told: dict[str, str] = told) -> None:
+            told[str(one["key"])] = _told(store, one)
+
+        run_all(look, copy.objects)
+        wrong = {
+            kind: [key for key, value in told.items() if value == kind]
+            for kind in ledger.FAULTS
+            if kind in told.values()
+        }
+        if _note(config, destination, unit, copy, set(), wrong):
+            asked.faults += [f"{key} is {fault}" for fault, keys in wrong.items() for key in keys]
+            asked.agree += sum(value == "right" for value in told.values())
+            asked.kept_none += sum(value == "none" for value in told.values())
+    return asked
+
+
+def _told(store: Store, one: Mapping[str, Any]) -> str:
+    """`right`, `none`, `missing` or `wrong`, by what the service tells of an object. Raises StoreError."""
+    presence = store.head(str(one["key"]))
+    if isinstance(presence, Unknown):
+        raise StoreError(f"{store.where} does not say whether it has {one['key']}: {presence.reason}")
+    if isinstance(presence, Absent):
+        return "missing"
+    if presence.size != one["size"]:
+        return "wrong"
+    if presence.checksum is None or not one.get("crc64nvme"):
+        return "none"
+    return "right" if presence.checksum == one["crc64nvme"] else "wrong"
 
 
 def newest(known: Mapping[int, ledger.Copy]) -> ledger.Copy | None:

@@ -2,8 +2,9 @@
 
 A copy whose every object is listed with the ledger's size and ETag is `listed`. One that is missing or another is said
 by name, marked in the ledger, and its receipt is removed, so that the next run has it there again. A destination that
-does not answer says nothing about its copies. With `rehash_gib` or `verify_hours` in the configuration, copies that are
-listed are read back as far as that goes (see rehash).
+does not answer says nothing about its copies, and what a listing lacks is asked for by itself before it counts as
+missing. With `ask_checksums` the checksums that the service keeps are compared, too; with `rehash_gib` or
+`verify_hours`, copies that are listed are read back as far as that goes (see rehash).
 """
 
 import time
@@ -15,8 +16,8 @@ from ecogvault.config import Config, Destination
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.naming import Unit, require_code
 from ecogvault.paths import Paths
-from ecogvault.rehash import GIB, Budget, Reading, newest, rehash
-from ecogvault.stores import Listed, StoreError, open_store
+from ecogvault.rehash import GIB, Asked, Budget, Reading, ask, newest, rehash
+from ecogvault.stores import Absent, Listed, StoreError, Unknown, open_store
 
 Say = Callable[[str], None]
 
@@ -33,6 +34,7 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     unreachable: str | None = None
     reading: Reading | None = None
+    asked: Asked | None = None
 
     @property
     def bad(self) -> bool:
@@ -45,14 +47,16 @@ class Tally:
             return f"{name}: could not be asked: {self.unreachable}"
         faults = f"; {len(self.faults)} wrong: {'; '.join(self.faults)}" if self.faults else ""
         reading = f"; {self.reading.line()}" if self.reading else ""
-        return f"{name}: {self.listed} copies listed{reading}{faults}"
+        asked = f"; {self.asked.line()}" if self.asked else ""
+        return f"{name}: {self.listed} copies listed{asked}{reading}{faults}"
 
 
 def verify(config: Config, *, say: Say) -> None:
     """Compare every complete copy with its destination's listing, read copies back, and say one line per destination.
 
-    `unit`, `subject`, `kind` and `from` in the configuration restrict it; `rehash_gib` is how much is read back from
-    each destination, `verify_hours` how long reading may take for all together. Raises CopiesAreWrong at the end when
+    `unit`, `subject`, `kind` and `from` in the configuration restrict it; `ask_checksums` compares the checksums that
+    services keep, `rehash_gib` is how much is read back from each destination, `verify_hours` how long reading may take
+    for all together. Raises CopiesAreWrong at the end when
     a copy is missing or another, or a destination could not be asked.
     """
     hours = config["verify_hours"]
@@ -103,6 +107,9 @@ def _verify_destination(config: Config, destination: Destination, budget: Budget
                 whole += [unit] if _verify_unit(config, destination, unit, listings, tally) else []
             except Damaged as error:  # a ledger: what it says of its own unit alone is in doubt
                 tally.faults.append(str(error))
+        if config["ask_checksums"]:
+            tally.asked = ask(config, destination, whole, budget.until if budget else None)
+            tally.faults += tally.asked.faults
         if budget is not None:
             tally.reading = rehash(config, destination, whole, budget)
             tally.faults += tally.reading.faults
@@ -126,6 +133,7 @@ def _verify_unit(
         if copy is None:
             return False
         faults = compare(copy.objects, _listing(destination, unit, copy, listings))
+        faults = [fault for fault in faults if _confirmed(destination, unit, copy, *fault)]
         tally.faults += [f"{key} is {kind}" for kind, key in faults]
         lines = [
             ledger.event(
@@ -163,6 +171,18 @@ def compare(objects: Iterable[Mapping[str, object]], found: Mapping[str, Listed]
         elif listed.size != one["size"] or (one["etag"] and listed.etag and listed.etag != one["etag"]):
             faults.append(("wrong", key))
     return faults
+
+
+def _confirmed(destination: Destination, unit: Unit, copy: ledger.Copy, kind: str, key: str) -> bool:
+    """Whether the store says so, too, when it is asked for this object alone. Raises StoreError if it does not say."""
+    store = open_store(destination, unit.kind)
+    presence = store.head(key)
+    if isinstance(presence, Unknown):
+        raise StoreError(f"{store.where} does not say whether it has {key}: {presence.reason}")
+    if isinstance(presence, Absent):
+        return True
+    there = {key: Listed(key, presence.size, presence.etag)}
+    return bool(compare([one for one in copy.objects if one["key"] == key], there))
 
 
 def _listing(

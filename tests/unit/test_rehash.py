@@ -14,6 +14,7 @@ from ecogvault.digests import Crc64Nvme, TreeHash
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.rehash import GIB, Budget
+from ecogvault.stores import Absent, Listed, Presence, Present, Unknown
 from ecogvault.stores.errors import Archived, Denied, StoreError, WrongBytes
 
 OLDER, NEWER = Unit("df5c5206", 1, "vid"), Unit("df5c5206", 2, "vid")
@@ -256,3 +257,68 @@ def test_destinations_share_the_time_that_is_left() -> None:
     assert budget.until is not None
     assert budget.size is None
     assert 4e11 < budget.until < 6e11
+
+
+class Telling:
+    """A service that tells checksums, and lists what it is told to list."""
+
+    where = "bucket b"
+
+    def __init__(self, told: dict[str, Presence], listed: list[Listed] | None = None) -> None:
+        self.told = told
+        self.listed = listed or []
+
+    def head(self, key: str) -> Presence:
+        return self.told[key]
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return iter(self.listed)
+
+
+def present(size: int, checksum: str | None, etag: str = "e") -> Present:
+    return Present(size=size, etag=etag, version_id=None, metadata={}, checksum=checksum)
+
+
+def test_checksums_that_the_service_tells_are_compared_and_are_no_reading_back(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {"sha256_tree": None, "crc64nvme": crc(b"one")}
+    archive(config, OLDER, {"x/1.avi": b"one", "x/2.avi": b"one"}, "2026-01-01T00:00:00Z", **digests)
+    archive(config, NEWER, {"y/1.avi": b"one"}, "2026-02-01T00:00:00Z", **digests)
+    told: dict[str, Presence] = {
+        "x/1.avi": present(3, crc(b"one")),
+        "x/2.avi": present(3, None),
+        "y/1.avi": present(3, crc(b"two")),
+    }
+    monkeypatch.setattr(rehash, "open_store", lambda destination, kind: Telling(told))
+    asked = rehash.ask(config, config.destinations["nas"], [OLDER, NEWER])
+    assert (asked.agree, asked.kept_none, asked.faults) == (1, 1, ["y/1.avi is wrong"])
+    assert asked.line() == "1 checksums asked for and right, 1 objects without one"
+    assert state(config, OLDER).evidence == "acknowledged"
+    assert (state(config, NEWER).evidence, state(config, NEWER).fault) == (None, "wrong")
+    told["x/1.avi"] = Unknown("down")
+    with pytest.raises(StoreError, match="does not say whether it has x/1.avi: down"):
+        rehash.ask(config, config.destinations["nas"], [OLDER])
+    assert rehash.ask(config, config.destinations["nas"], [OLDER], until=0.0).left == 1
+
+
+def test_what_a_listing_lacks_counts_as_missing_only_if_the_store_says_so_when_asked_for_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive(config, OLDER, {"x/1.avi": b"one", "x/2.avi": b"two"}, "2026-01-01T00:00:00Z")
+    etags = {str(one["key"]): str(one["etag"]) for one in state(config, OLDER).objects}
+    told: dict[str, Presence] = {key: present(3, None, etag) for key, etag in etags.items()}
+    listed = [Listed("x/1.avi", 4, etags["x/1.avi"])]  # one with another size, one not at all
+    monkeypatch.setattr(verify, "open_store", lambda destination, kind: Telling(told, listed))
+    said: list[str] = []
+    verify.verify(config, say=said.append)
+    assert said == ["nas: 1 copies listed"]
+    told["x/2.avi"] = Unknown("down")
+    with pytest.raises(verify.CopiesAreWrong):
+        verify.verify(config, say=said.append)
+    assert "could not be asked" in said[-1]
+    assert state(config, OLDER).evidence == "listed"
+    told["x/2.avi"] = Absent()
+    with pytest.raises(verify.CopiesAreWrong):
+        verify.verify(config, say=said.append)
+    assert said[-1].endswith("1 wrong: x/2.avi is missing")
