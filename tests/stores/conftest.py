@@ -1,4 +1,4 @@
-"""The S3 server of the store tests, and every place that they run on."""
+"""The servers of the store tests, and every place that they run on."""
 
 import os
 from collections.abc import Iterator
@@ -8,22 +8,36 @@ import boto3
 import pytest
 from botocore.config import Config
 from places import Bucket, Folder, Place, Server
+from vaults import VaultServer
 
-from ecogvault.sandbox.servers import running
+from ecogvault.sandbox.servers import Services, running
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     with running(tmp_path_factory.mktemp("sandbox")) as services, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", services.s3["aws_access_key_id"])
         patch.setenv("AWS_SECRET_ACCESS_KEY", services.s3["aws_secret_access_key"])
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        endpoint, region = services.s3["endpoint_url"], services.s3["region"]
-        settings = Config(s3={"addressing_style": "path"})
-        client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
-        yield Server(endpoint, region, client)
+        yield services
+
+
+@pytest.fixture(scope="session")
+def server(services: Services) -> Server:
+    endpoint, region = services.s3["endpoint_url"], services.s3["region"]
+    settings = Config(s3={"addressing_style": "path"})
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
+    return Server(endpoint, region, client)
+
+
+@pytest.fixture(scope="session")
+def vaults(services: Services) -> VaultServer:
+    settings = Config(retries={"total_max_attempts": 1})
+    endpoint, region = services.glacier["endpoint_url"], services.glacier["region"]
+    client = boto3.client("glacier", endpoint_url=endpoint, region_name=region, config=settings)
+    return VaultServer(services.glacier, client)
 
 
 @pytest.fixture(params=["s3", "folder"])

@@ -31,6 +31,16 @@ def client_of(details):
     )
 
 
+def vault_client_of(details):
+    return boto3.client(
+        "glacier",
+        endpoint_url=details["endpoint_url"],
+        region_name=details["region"],
+        aws_access_key_id=details["aws_access_key_id"],
+        aws_secret_access_key=details["aws_secret_access_key"],
+    )
+
+
 def process_of(details):
     return {"pid": details["pids"][0], "started": details["started"][0], "boot": processes._boot()}
 
@@ -76,8 +86,10 @@ def test_two_sandboxes_run_at_the_same_time_and_see_nothing_of_each_other(two):
 
 
 def test_everything_listens_on_the_loopback_address_only(two):
-    details = servers.read(two[0])["s3"]
-    assert listening(details["pids"][0]) == {"0100007F"}
+    details = servers.read(two[0])
+    assert {name: listening(one["pids"][0]) for name, one in details.items()} == {
+        name: {"0100007F"} for name in details
+    }
 
 
 def test_keys_are_readable_by_the_owner_only_and_not_on_the_command_line(two):
@@ -129,9 +141,14 @@ def test_a_killed_server_is_replaced_by_the_next_up_with_its_data(tmp_path):
         client = client_of(services.s3)
         client.create_bucket(Bucket="kept")
         client.put_object(Bucket="kept", Key="k", Body=b"content")
+        vault_client_of(services.glacier).create_vault(vaultName="kept")
+        upload = vault_client_of(services.glacier).initiate_multipart_upload(vaultName="kept", partSize="1048576")
         kill(services.s3["pids"][0])
+        kill(services.glacier["pids"][0])
         assert not servers.are_up(tmp_path)
         again = servers.up(tmp_path)
+        parts = vault_client_of(again["glacier"]).list_parts(vaultName="kept", uploadId=upload["uploadId"])
+        assert parts["PartSizeInBytes"] == 1048576
         assert again["s3"]["pids"] != services.s3["pids"]
         assert client_of(again["s3"]).get_object(Bucket="kept", Key="k")["Body"].read() == b"content"
         kill(again["s3"]["pids"][0])

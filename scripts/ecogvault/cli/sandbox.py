@@ -81,5 +81,5 @@ def _demo(args: argparse.Namespace) -> int:
     print(f"\n{layout(('unit', 'destination', 'evidence', 'objects', 'size'), rows)}\n")
     for what, where in demo.whereabouts(args.dir):
         print(f"{what:<34} {where}")
-    print(f"\nThe local S3 server is down again; its data stays. The configuration was {config_file}.")
+    print(f"\nThe local servers are down again; their data stays. The configuration was {config_file}.")
     return 0

@@ -6,7 +6,6 @@ address and keys), `server.log`, `data/`. Options: `weed mini -h`, SeaweedFS 4.4
 
 import json
 import os
-import secrets
 import shutil
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecogvault.files import replacing
+from ecogvault.sandbox.keys import aws_keys
 from ecogvault.sandbox.processes import SandboxError, end, free_ports, is_free, is_running, spawn
 from ecogvault.sandbox.service import Details, Service
 
@@ -153,10 +153,7 @@ def start(folder: Path) -> Details:
     (folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     stop(folder)
-    state = _read(folder) or {
-        "aws_access_key_id": "SANDBOX" + secrets.token_hex(6).upper(),
-        "aws_secret_access_key": secrets.token_urlsafe(30),
-    }
+    state = _read(folder) or aws_keys(folder.parent)
     for _ in range(ATTEMPTS):
         if not state.get("ports") or not all(map(is_free, state["ports"].values())):
             state["ports"] = _ports()

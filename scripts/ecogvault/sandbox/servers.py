@@ -1,23 +1,26 @@
 """`sandbox up` and `sandbox down`: all local servers of one folder, and the file that says where they are.
 
 `DIR/sandbox.json` (0600) holds, per service, what a client needs: for S3 `endpoint_url`, `region`,
-`aws_access_key_id`, `aws_secret_access_key`, `pids` (and `started`, see processes). It exists while the servers run.
+`aws_access_key_id`, `aws_secret_access_key`, `pids` (and `started`, see processes), for Glacier the same. It exists
+while the servers run.
 Source: DESIGN, section 7.
 """
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecogvault.files import lock, replacing
 from ecogvault.sandbox import s3
+from ecogvault.sandbox.glacier import service as glacier
 from ecogvault.sandbox.service import Details, Service
 
 FILE = "sandbox.json"
 
-SERVICES: tuple[Service, ...] = (s3.SERVICE,)
+SERVICES: tuple[Service, ...] = (s3.SERVICE, glacier.SERVICE)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Services:
 
     folder: Path
     s3: Details
+    glacier: Details
 
 
 def read(folder: Path) -> dict[str, Details] | None:
@@ -57,10 +61,10 @@ def up(folder: Path) -> dict[str, Details]:
         if known is not None and are_up(folder):
             return known
         (folder / FILE).unlink(missing_ok=True)
-        details: dict[str, Details] = {}
         try:
-            for service in SERVICES:
-                details[service.name] = service.start(folder / service.name)
+            with ThreadPoolExecutor(len(SERVICES)) as pool:
+                begun = {one.name: pool.submit(one.start, folder / one.name) for one in SERVICES}
+            details = {name: future.result() for name, future in begun.items()}
             with replacing(folder / FILE, mode=0o600) as stream:
                 stream.write(json.dumps(details, indent=1).encode() + b"\n")
         except BaseException:
