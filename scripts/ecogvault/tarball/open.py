@@ -41,7 +41,7 @@ class TarballDamaged(Damaged):
 
 
 class WrongUnit(EcogvaultError):
-    """The unit inside is not the unit that was asked for."""
+    """The unit inside, or its content, is not the one that was asked for."""
 
 
 class NoSuchMember(EcogvaultError):
@@ -160,6 +160,7 @@ def open_sealed_tarball(
     *,
     members: Sequence[str] | None = None,
     expect_unit: str | None = None,
+    expect_manifest: str | None = None,
     threads: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> Opened:
@@ -167,7 +168,8 @@ def open_sealed_tarball(
 
     A path is as in the manifest, with or without the unit's folder before it. For chosen members only their own frames
     are read, beside header, index and manifest. Every file's SHA-256 is checked against MANIFEST.tsv before it gets its
-    name; files that are there already with equal content are left as they are. Memory is bounded by `threads` + 2
+    name; files that are there already with equal content are left as they are. `expect_manifest` is the SHA-256 (hex)
+    that MANIFEST.tsv must have, as a signed statement says. Memory is bounded by `threads` + 2
     frames, three times. `progress` is told of plain bytes as they are done.
 
     Raises TarballDamaged (what was checked before stays, nothing else has a name), NoIndex, WrongUnit, NoSuchMember,
@@ -180,6 +182,10 @@ def open_sealed_tarball(
             raise WrongUnit(f"the sealed tarball holds unit {index.unit}, but {expect_unit} was asked for")
         frames = _Frames(sealed, content)
         manifest = _manifest(frames, index)
+        if expect_manifest not in (None, manifest.sha256):
+            raise WrongUnit(
+                f"the sealed tarball of {index.unit} holds another manifest than the one that was asked for"
+            )
         chosen = chosen_members(index, members)
         goal = Target(target, index.unit)
         there = {member.path for member in chosen if goal.has(member.path, member.size, member.sha256)}

@@ -1,0 +1,153 @@
+"""A unit, or one of its files, out of a set of files at a destination."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from ecogvault import layout, ledger
+from ecogvault.age import Identity, decrypt_stream
+from ecogvault.age.source import Readable
+from ecogvault.config import Config, Destination
+from ecogvault.errors import Damaged
+from ecogvault.files import require_space
+from ecogvault.keys import identities
+from ecogvault.manifest import Entry, Manifest
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.pool import run_all, unless
+from ecogvault.restore.errors import NotWhatWasArchived
+from ecogvault.restore.fetch import Pieces, Progress, fetched, partial_path
+from ecogvault.statement import tree_of_files
+from ecogvault.stores import Store
+from ecogvault.tarball.target import CheckedWriter, Target
+
+LARGE = 64 * 1024 * 1024
+"""From this size on (bytes), what was fetched of a file waits for the rest when a restore is interrupted."""
+_STEP = 1024 * 1024
+
+
+def restore_files(
+    config: Config,
+    store: Store,
+    destination: Destination,
+    unit: Unit,
+    copy: ledger.Copy,
+    statement: dict[str, Any],
+    folder: Path,
+    progress: Progress | None,
+    only: str | None = None,
+) -> Manifest:
+    """Fetch each file, decrypt it where it was encrypted, and name it only when its SHA-256 is the manifest's.
+
+    `only` is the one path of the manifest that is wanted; the others are not asked for.
+    """
+    manifest = _manifest(config, store, unit, copy)
+    if manifest.sha256 != statement["manifest_sha256"] or statement["sha256_tree"] != tree_of_files(
+        (entry.path, entry.sha256) for entry in manifest
+    ):
+        raise NotWhatWasArchived(f"the manifest of {unit} at {store.name} is not the one that its statement describes")
+    target = Target(folder)
+    excluded = set(copy.excluded)
+    wanted = [entry for entry in manifest if entry.path not in excluded and only in (None, entry.path)]
+    if not wanted:
+        raise NotWhatWasArchived(f"{unit} at {store.name} has no file {only}: it was never in it, or is left out there")
+    waiting = [entry for entry in wanted if not target.has(entry.path, entry.size, entry.sha256)]
+    require_space(folder.parent, sum(entry.size for entry in waiting), what=f"restoring {unit}")
+    fetcher = _Fetcher(
+        store,
+        target,
+        folder.parent,
+        identities(config) if destination.encrypts(unit.kind) else [],
+        {str(one["key"]): one for one in copy.objects},
+        progress,
+    )
+    try:
+        run_all(
+            lambda entry: fetcher.fetch(layout.file_key(destination, unit, copy.generation, entry.path), entry),
+            iter(waiting),
+            stopping=fetcher.stopping,
+        )
+        target.finish()
+    finally:
+        target.discard()
+    return manifest
+
+
+class _Fetcher:
+    """Fetches files of one unit, several at a time. `keys` are empty where files lie plain."""
+
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        folder: Path,
+        keys: Sequence[Identity],
+        objects: Mapping[str, Mapping[str, Any]],
+        progress: Progress | None,
+    ) -> None:
+        self._store = store
+        self._target = target
+        self._folder = folder
+        self._keys = keys
+        self._objects = objects
+        self._progress = progress
+        self.stopping = Event()
+
+    def fetch(self, key: str, entry: Entry) -> None:
+        """One file; it has its name when all of it was right."""
+        one = self._objects.get(key, {})
+        writer = CheckedWriter(self._target)
+        writer.begin(entry.path)
+        try:
+            if int(one.get("size", 0)) >= LARGE:
+                partial = partial_path(self._folder, key.replace("/", "_"))
+                with fetched(self._store, key, partial, size=int(one["size"]), version_id=one["version_id"]) as (
+                    stream,
+                    _,
+                ):
+                    self._write(stream, writer)
+                    self._demand(writer, entry)
+            else:
+                pieces = self._store.get(key, version_id=one.get("version_id"))
+                self._write(Pieces(self._until(pieces)), writer)
+                self._demand(writer, entry)
+        finally:
+            writer.discard()
+        if self._progress is not None:
+            self._progress(entry.size)
+
+    def _write(self, stream: Readable, writer: CheckedWriter) -> None:
+        if self._keys:
+            decrypt_stream(stream, self._keys, writer.add)
+            return
+        while data := stream.read(_STEP):
+            unless(self.stopping)
+            writer.add(memoryview(data))
+
+    def _demand(self, writer: CheckedWriter, entry: Entry) -> None:
+        if not writer.end(entry.sha256):
+            raise NotWhatWasArchived(
+                f"{entry.path} from {self._store.name} is not what its manifest says: restore it from another "
+                "destination, and have this copy replaced"
+            )
+
+    def _until(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            unless(self.stopping)
+            yield piece
+
+
+def _manifest(config: Config, store: Store, unit: Unit, copy: ledger.Copy) -> Manifest:
+    """The manifest of a set of files: the local one if it is of that content, else the encrypted one beside the set."""
+    try:
+        local = Manifest.read(Paths.of(config).manifest(unit))
+        if local.sha256 == copy.manifest_sha256:
+            return local
+    except (FileNotFoundError, Damaged):
+        pass  # the one at the destination is asked for below
+    key = layout.manifest_key(unit, copy.generation)
+    plain = io.BytesIO()
+    decrypt_stream(Pieces(store.get(key)), identities(config), plain.write)
+    return Manifest.parse(plain.getvalue(), what=f"{key} at {store.name}")

@@ -1,0 +1,72 @@
+"""What a restore demands before it believes what came back, and what it leaves as proof."""
+
+from pathlib import Path
+from typing import Any
+
+from ecogvault import layout, ledger
+from ecogvault.config import Config, Destination
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
+from ecogvault.records import parse_record, utc_now, write_record
+from ecogvault.restore.errors import NotWhatWasArchived
+from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.stores import Store
+
+SCHEMA = "ecogvault-restored 1"
+
+
+def demand_statement(
+    config: Config, store: Store, destination: Destination, unit: Unit, copy: ledger.Copy
+) -> dict[str, Any]:
+    """The signed statement that lies beside a copy, verified. Raises StatementError, Damaged, StoreError."""
+    key = layout.statement_key(unit, copy.generation)
+    where = f"{key} at {destination.name}"
+    record = parse_record(b"".join(store.get(key)), what=where)
+    try:
+        return verify_statement(
+            record,
+            read_signers(config.path("signers")),
+            unit=str(unit),
+            generation=copy.generation,
+            form=destination.form,
+            manifest_sha256=copy.manifest_sha256,
+        )
+    except StatementError as error:
+        raise StatementError(f"{where}: {error}") from None
+
+
+def demand_manifest(manifest: Manifest, statement: dict[str, Any], unit: Unit, name: str) -> None:
+    """Raise NotWhatWasArchived unless the manifest that was in a tarball is the one of its statement."""
+    if manifest.sha256 != statement["manifest_sha256"]:
+        raise NotWhatWasArchived(f"the tarball of {unit} from {name} holds another manifest than its statement says")
+
+
+def write_proof(
+    record: Path, unit: Unit, name: str, copy: ledger.Copy, *, folder: Path, files: int, path: str | None = None
+) -> None:
+    """Write what a restore found and proved; `path` is the one file that was asked for, by its manifest."""
+    write_record(
+        record,
+        {
+            "schema": SCHEMA,
+            "unit": str(unit),
+            "destination": name,
+            "generation": copy.generation,
+            "manifest_sha256": copy.manifest_sha256,
+            "files": files,
+            "path": path,
+            "excluded": list(copy.excluded),
+            "folder": str(folder),
+            "at": utc_now(),
+        },
+        mode=0o600,
+    )
+
+
+def note_restored(config: Config, unit: Unit, name: str, copy: ledger.Copy) -> None:
+    """Have the ledger say that the whole copy came back and was right."""
+    paths = Paths.of(config)
+    with ledger.ledger_lock(paths, name, unit):
+        line = ledger.event("restored", copy.generation, copy.manifest_sha256)
+        ledger.append(paths.ledger(name, unit), line, mode=config.file_mode, group=None)

@@ -1,0 +1,82 @@
+"""A unit, or one of its files, out of a sealed tarball at a destination."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecogvault import layout, ledger
+from ecogvault.age import FileSource
+from ecogvault.config import Config
+from ecogvault.files import require_space
+from ecogvault.keys import identities
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.restore.errors import NotWhatWasArchived
+from ecogvault.restore.fetch import Progress, RemoteSource, fetched, partial_path
+from ecogvault.restore.proof import demand_manifest
+from ecogvault.stores import Store
+from ecogvault.tarball import open_sealed_tarball
+
+
+def restore_tarball(
+    config: Config,
+    store: Store,
+    unit: Unit,
+    copy: ledger.Copy,
+    statement: dict[str, Any],
+    folder: Path,
+    progress: Progress | None,
+) -> Manifest:
+    """Fetch the sealed tarball whole, compare its tree hash with the statement, and open it into `folder`."""
+    key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
+    one = _object(copy, key)
+    keys = identities(config)
+    partial = partial_path(folder.parent, f"{unit}.g{copy.generation}.tar.zst.age")
+    have = partial.stat().st_size if partial.exists() else 0
+    require_space(
+        folder.parent, max(0, 2 * int(one["size"]) - have), what=f"the sealed tarball of {unit} and its files"
+    )
+    with fetched(store, key, partial, size=int(one["size"]), version_id=one["version_id"], progress=progress) as (
+        stream,
+        sha256_tree,
+    ):
+        if sha256_tree != statement["sha256_tree"]:
+            raise NotWhatWasArchived(
+                f"{key} from {store.name} is not the object that its signed statement describes: "
+                "restore from another destination, and have this copy replaced"
+            )
+        source = FileSource(stream.fileno())
+        opened = open_sealed_tarball(source, keys, folder.parent, expect_unit=str(unit), threads=2)
+    demand_manifest(opened.manifest, statement, unit, store.name)
+    return opened.manifest
+
+
+def restore_member(
+    config: Config,
+    store: Store,
+    unit: Unit,
+    copy: ledger.Copy,
+    statement: dict[str, Any],
+    folder: Path,
+    path: str,
+    progress: Progress | None,
+) -> Manifest:
+    """One file by its path in the manifest: only header, index, manifest and the file's own frames are fetched."""
+    key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
+    one = _object(copy, key)
+    source = RemoteSource(store, key, int(one["size"]), one["version_id"])
+    opened = open_sealed_tarball(
+        source,
+        identities(config),
+        folder.parent,
+        members=[path],
+        expect_unit=str(unit),
+        expect_manifest=statement["manifest_sha256"],
+        threads=2,
+        progress=progress,
+    )
+    return opened.manifest
+
+
+def _object(copy: ledger.Copy, key: str) -> Mapping[str, Any]:
+    return next(one for one in copy.objects if one["key"] == key)
