@@ -77,8 +77,8 @@ def fetched(
     """The whole object as a file (0600) to read, with its tree hash (hex).
 
     The file is removed after the block, or when the block finds that its content is not right. Any other interruption,
-    while it fetches or in the block, leaves it for the next time. Raises StoreError, NotWhatWasArchived for an object
-    that is not of `size` bytes, OSError.
+    while it fetches or in the block, leaves it for the next time. `size` is what is recorded of the object; whether it
+    is the right one is for the block to say, by its digest. Raises StoreError, OSError.
     """
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o600)
     with open(descriptor, "r+b", buffering=0) as stream:
@@ -95,11 +95,6 @@ def fetched(
                 if progress is not None:
                     progress(len(piece))
         try:
-            if have != size:
-                raise NotWhatWasArchived(
-                    f"{key} from {store.name} is not the object that was archived: it has {have} bytes, not {size}; "
-                    "restore from another destination, and have this copy replaced"
-                )
             stream.seek(0)
             yield stream, tree.hexdigest()
         except (Damaged, NotWhatWasArchived, WrongBytes):
