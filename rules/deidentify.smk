@@ -28,6 +28,7 @@ rule deidentify_edf:
         mem_mb=200,
     params:
         format=DEIDENTIFY_FORMAT,
+        policy=PLAN.policy,
     script:
         "../scripts/deidentify_unit.py"
 

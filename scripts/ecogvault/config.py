@@ -39,6 +39,7 @@ DEFAULTS: Mapping[str, Any] = {
     "accept": "manual",
     "settle_minutes": 10,
     "link": "auto",
+    "policy": "lab",
     "timezone": "America/Los_Angeles",
     "group": None,
     "mode": "750",
@@ -186,7 +187,7 @@ def check(values: Any) -> Config:
     validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(values), key=lambda error: [str(part) for part in error.absolute_path])
     if errors:
-        raise ConfigError(_explain(errors[0]))
+        raise ConfigError(explain(errors[0], "the configuration"))
     config = Config(values)
     _check_meaning(config)
     return config
@@ -208,8 +209,8 @@ def _refuse_later_types(values: Mapping[str, Any]) -> None:
             )
 
 
-def _explain(error: Any) -> str:
-    """One line for a schema error: the key's path, what is wrong with it, and what would be right."""
+def explain(error: Any, what: str) -> str:
+    """One line for an error of jsonschema: the key's path in `what`, what is wrong with it, and what would be right."""
     while error.context:
         error = max(
             error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "additionalProperties")
@@ -222,10 +223,10 @@ def _explain(error: Any) -> str:
         unknown = next(key for key in error.instance if key not in known)
         near = get_close_matches(str(unknown), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
-        return f"{'.'.join(filter(None, [path, str(unknown)]))}: there is no such key in the configuration; {hint}"
+        return f"{'.'.join(filter(None, [path, str(unknown)]))}: there is no such key in {what}; {hint}"
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{'.'.join(filter(None, [path, missing]))} is missing in the configuration"
+        return f"{'.'.join(filter(None, [path, missing]))} is missing in {what}"
     wanted = {
         "enum": lambda: "one of " + ", ".join(str(value) for value in error.validator_value),
         "type": lambda: f"of type {error.validator_value}",
@@ -234,7 +235,7 @@ def _explain(error: Any) -> str:
         "maximum": lambda: f"at most {error.validator_value}",
     }.get(error.validator, lambda: f"valid ({error.validator} {error.validator_value})")()
     quotes = " (write it in quotes)" if error.validator == "type" and wanted.endswith("string") else ""
-    return f"{path or 'the configuration'} must be {wanted}{quotes}"
+    return f"{path or what} must be {wanted}{quotes}"
 
 
 def _check_meaning(config: Config) -> None:

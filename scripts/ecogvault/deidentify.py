@@ -6,6 +6,7 @@ The manifest is written last, after the unit's generation was noted: what has a 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from ecogvault import edf, registry, synctext
 from ecogvault.config import Config
@@ -20,8 +21,10 @@ from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.place import Tree, make_folder, place_all
 from ecogvault.private import Private
+from ecogvault.records import write_record
 
 Progress = Callable[[int], None]
+RECORD_SCHEMA = "ecogvault-deidentified 1"
 
 
 class NotThePerson(EcogvaultError):
@@ -75,7 +78,7 @@ def _make(
     root = paths.subject(unit.code)
     make_folder(root, tree, root.parent)
     if unit.kind in RECORDING_KINDS:
-        return _recording(paths, private, unit, sources, tree)
+        return _recording(config, private, unit, sources, tree)
     if unit.kind == "vid":
         _refuse_foreign_files(paths, private, unit)
         raw = {name.coded: source for source, name in sources}
@@ -94,9 +97,11 @@ def _refuse_foreign_files(paths: Paths, private: Private, unit: Unit) -> None:
 
 
 def _recording(
-    paths: Paths, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
+    config: Config, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
 ) -> tuple[list[Entry], list[str]]:
+    paths = Paths.of(config)
     source, name = sources[0]
+    policy = edf.read_policy(config["policy"])
     if names_another(source, registry.subject(private, unit.code).person, str(unit)):
         raise NotThePerson(f"{unit} names another person in its header: leave it out, or correct the registry")
     root = paths.subject(unit.code)
@@ -104,14 +109,42 @@ def _recording(
     make_folder(target.parent, tree, root.parent)
     sweep(target.parent, target.name)
     require_space(target.parent, source.stat().st_size, what=f"the copy of {name.coded}")
-    done = edf.scrub_file(source, target, unit.code, mode=tree.file_mode, group=tree.gid, where=str(unit))
+    done = edf.scrub_file(
+        source,
+        target,
+        unit.code,
+        policy=policy,
+        reflink=tree.link != "copy",
+        mode=tree.file_mode,
+        group=tree.gid,
+        where=str(unit),
+    )
     undo = [Name(name.part, name.raw, name.coded, str(one.offset), one.before.hex()) for one in done.changes]
     write_names(private, paths, unit, [name, *undo])
-    changed = ", ".join(change.name for change in done.changes) or "nothing"
+    make_folder(paths.record(unit).parent, tree, root.parent)
+    write_record(paths.record(unit), _record(unit, policy, done), mode=tree.file_mode, group=tree.gid)
+    changed = ", ".join(dict.fromkeys(change.name for change in done.changes)) or "nothing"
     return (
         [Entry(name.coded, done.size, done.sha256)],
-        [f"changed in the header: {changed}", *(f"noticed: {remark}" for remark in done.remarks)],
+        [f"changed in the header: {changed}", *(f"noticed: {one}" for one in done.deviations)],
     )
+
+
+def _record(unit: Unit, policy: edf.Policy, done: edf.Scrubbed) -> dict[str, Any]:
+    """What was met and done in a recording, without any field's content: that stands in the names in `private/`."""
+    return {
+        "schema": RECORD_SCHEMA,
+        "unit": str(unit),
+        "policy": {"name": policy.name, "digest": policy.digest},
+        "changes": [
+            {"field": one.name, "signal": one.signal, "offset": one.offset, "length": len(one.after)}
+            for one in done.changes
+        ],
+        "deviations": [
+            {"field": one.field, "signal": one.signal, "what": one.what, "mended": one.mended}
+            for one in done.deviations
+        ],
+    }
 
 
 def _texts(

@@ -47,6 +47,10 @@ class Paths:
         """The unit's manifest."""
         return self.subject(unit.code) / "manifest" / f"{unit}.tsv"
 
+    def record(self, unit: Unit) -> Path:
+        """What de-identification met and did, beside the manifest: fields and places, never their content."""
+        return self.subject(unit.code) / "manifest" / f"{unit}.record.json"
+
     def verdict(self, unit: Unit) -> Path:
         """What the scan found."""
         return self.subject(unit.code) / "phi" / f"{unit}.json"

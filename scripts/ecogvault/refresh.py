@@ -87,7 +87,8 @@ def refresh_unit(config: Config, private: Private, moved: Moved, progress: Progr
     for name in names:
         undo = [row for row in rows if row.offset and row.coded == name.coded]
         source = folders[name.part] / name.raw
-        if not _is_archived(source, moved.unit, archived.get(name.coded), undo, progress or _no_progress):
+        policy = edf.read_policy(config["policy"])
+        if not _is_archived(source, moved.unit, archived.get(name.coded), undo, policy, progress or _no_progress):
             return Finding(DIFFERS, f"differs in {name.coded}; the next run makes a new generation")
     found = _files(private, moved.rows)
     if found is None or fingerprint(private, found) != moved.stat:
@@ -128,7 +129,9 @@ def _raw_paths(private: Private, rows: Sequence[Row]) -> set[tuple[int, str]]:
     return paths
 
 
-def _is_archived(source: Path, unit: Unit, expected: str | None, undo: Sequence[Name], progress: Progress) -> bool:
+def _is_archived(
+    source: Path, unit: Unit, expected: str | None, undo: Sequence[Name], policy: edf.Policy, progress: Progress
+) -> bool:
     """Whether a raw file is the one that gave the coded file of SHA-256 `expected`.
 
     `undo` are the records of what de-identification changed: a recording must have had those very bytes in its header,
@@ -136,7 +139,7 @@ def _is_archived(source: Path, unit: Unit, expected: str | None, undo: Sequence[
     """
     if unit.kind in RECORDING_KINDS:
         try:
-            digest, changes = edf.scrubbed_sha256(source, unit.code, where=str(unit), progress=progress)
+            digest, changes = edf.scrubbed_sha256(source, unit.code, policy=policy, where=str(unit), progress=progress)
         except edf.BadRecording:
             return False  # no longer a whole recording
         return digest == expected and {(one.offset, one.original) for one in undo} == {

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, gate, intake, layout
+from ecogvault import closing, edf, gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
 from ecogvault.files import lock, sweep_tree
@@ -202,6 +202,11 @@ class Plan:
         for unit in units:
             newest_copy(self.config, unit, name)
 
+    @cached_property
+    def policy(self) -> str:
+        """What the policy of recordings' headers says, as a digest: another one de-identifies them again."""
+        return edf.read_policy(self.config["policy"]).digest
+
     @property
     def _registered(self) -> Private:
         if self.private is None:
@@ -220,6 +225,7 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
         return Plan(config, private, tuple(intake.recorded(config, private)) if private else ())
     config = check(values)
     layout.check(config)
+    edf.read_policy(config["policy"], check=True)
     if not config.private.exists():
         announce(Plan(config, None, ()))
         return Plan(config, None, ())

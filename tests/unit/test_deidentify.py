@@ -2,18 +2,21 @@
 
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from intake_lab import NAME, OTHER, Lab
 
+from ecogvault import edf
 from ecogvault.deidentify import NotThePerson, deidentify, ensure_tree
 from ecogvault.errors import EcogvaultError
 from ecogvault.intake.assignment import read_units
 from ecogvault.intake.slip import RawChanged, read_names
 from ecogvault.manifest import FileChanged, Manifest, check
 from ecogvault.naming import Unit
+from ecogvault.records import read_record
 
 VTC = "\n" * 10 + "Quellmotz 1_0001.avi [02/03/2002 20:05:11.000]\n"
 
@@ -153,7 +156,7 @@ def test_a_truncated_recording_leaves_nothing_behind(lab: Lab) -> None:
     unit = lab.unit(1, "edf")
     path = lab.raw / "Quellmotz 1.edf"
     lab.frozen()
-    path.write_bytes(path.read_bytes()[:-1])
+    os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(EcogvaultError, match="truncated") as caught:
         make(lab, unit)
     assert not NAME.search(str(caught.value))
@@ -169,3 +172,31 @@ def test_a_killed_runs_leftovers_are_cleared(lab: Lab) -> None:
     leftover.write_bytes(b"half")
     make(lab, unit)
     assert os.listdir(folder) == [f"{unit.session}.edf"]
+
+
+def test_what_was_met_and_done_stands_in_the_record_without_any_content(lab: Lab) -> None:
+    unit = lab.unit(1, "edf")
+    path = lab.raw / "Quellmotz 1.edf"
+    path.write_bytes(path.read_bytes().replace(b"02.03.02", b"02/03/02", 1)[:-1])
+    make(lab, unit)
+    record = read_record(lab.paths.record(unit))
+    assert record["policy"] == {"name": "lab", "digest": edf.shipped("lab").digest}
+    assert {"field": "local_patient_identification", "signal": None, "offset": 8, "length": 80} in record["changes"]
+    assert [(one["field"], one["what"], one["mended"]) for one in record["deviations"]] == [
+        ("file", "its last data record is cut short by 1 bytes", False),
+        ("startdate", "it is not written as dd.mm.yy", False),
+    ]
+    assert not NAME.search(lab.paths.record(unit).read_text())
+    assert stat.S_IMODE(lab.paths.record(unit).stat().st_mode) == 0o640
+
+
+def test_the_configured_policy_is_what_recordings_are_made_by(lab: Lab) -> None:
+    unit = lab.unit(1, "edf")
+    limited = replace(lab.config, values={**lab.config.values, "policy": "limited-dataset"})
+    slip = lab.slip(unit, lab.frozen()[unit])
+    lab.paths.manifest(unit).parent.mkdir(parents=True, exist_ok=True)
+    deidentify(limited, lab.private, unit, slip, lab.paths.manifest(unit))
+    coded = lab.paths.subject(lab.code) / "edf" / f"{unit.session}.edf"
+    assert edf.identification(coded).patient_field == f"{lab.code} F X X"
+    make(lab, unit)
+    assert edf.identification(coded).patient_field == f"{lab.code} X X X"

@@ -30,7 +30,6 @@ def test_every_field_of_a_packaged_recording_is_read():
     assert got.signals[0].label == "squarewave"
     assert (got.signals[0].physical_minimum, got.signals[0].digital_maximum) == (-1000.0, 32767.0)
     assert [signal.is_annotations for signal in got.signals].count(True) == 1
-    assert got.remarks == ()
 
 
 def test_a_bdf_has_three_bytes_a_sample():
@@ -80,22 +79,6 @@ def test_what_cannot_be_read_safely_is_refused_with_a_reason(change: dict[str, o
 
 def test_a_decimal_comma_counts_as_a_point():
     assert parse_header(header(seconds="0,5")).duration_of_data_record == 0.5
-
-
-@pytest.mark.parametrize(
-    ("change", "remark"),
-    [
-        ({"header_bytes": 512}, "header length"),
-        ({"records": -1}, "not given"),
-        ({"patient": b"\0"}, "NUL"),
-        ({"patient": "Müller"}, "beyond ASCII"),
-        ({"labels": ("a", "b")}, "no annotation signal"),
-    ],
-)
-def test_what_is_unusual_is_remarked(change: dict[str, object], remark: str):
-    remarks = parse_header(header(**change)).remarks
-    assert len(remarks) == 1
-    assert remark in remarks[0]
 
 
 @given(st.binary(max_size=1200) | st.binary(max_size=600).map(lambda tail: header()[:300] + tail))

@@ -131,7 +131,7 @@ def test_a_discontinuous_recording_lasts_until_the_end_of_its_last_record(writte
     assert duration(written(recording(["+0.5", "+1.5", "+60.5"], reserved="EDF+D"))) == 61.0
 
 
-@given(missing=st.integers(1, 779))
+@given(missing=st.integers(260, 519))
 def test_a_truncated_recording_is_refused_without_any_content(tmp_path_factory: pytest.TempPathFactory, missing: int):
     path = tmp_path_factory.mktemp("cut") / "Haagse.edf"
     path.write_bytes(recording()[:-missing])
@@ -139,6 +139,18 @@ def test_a_truncated_recording_is_refused_without_any_content(tmp_path_factory: 
         check_complete(path, "i0000abcd")
     assert "Haagse" not in str(error.value)
     assert str(path.parent) not in str(error.value)
+
+
+@given(missing=st.integers(1, 259))
+def test_a_last_record_that_was_cut_short_is_taken(tmp_path_factory: pytest.TempPathFactory, missing: int):
+    path = tmp_path_factory.mktemp("cut") / "a.edf"
+    path.write_bytes(recording()[:-missing])
+    assert check_complete(path).data_records == 3
+
+
+def test_a_recording_without_one_whole_record_is_refused(written):
+    with pytest.raises(BadRecording, match="no whole data record"):
+        check_complete(written(recording(["+0"])[:-1]))
 
 
 def test_a_whole_recording_is_complete(written):
@@ -153,6 +165,7 @@ def test_a_recording_that_was_never_ended_and_holds_nothing_is_refused(written):
 
 def test_a_wrong_header_length_is_harmless_only_where_the_size_proves_it(written):
     assert check_complete(written(recording(header_bytes=512))).header_bytes == 512
-    for doubtful in (recording(header_bytes=512, records=-1), recording(header_bytes=1024) + bytes(256)):
+    assert check_complete(written(recording(header_bytes=512, records=-1))).header_bytes == 512
+    for doubtful in (recording(header_bytes=1024) + bytes(256), recording(header_bytes=508, records=-1)):
         with pytest.raises(BadRecording, match="header length field"):
             check_complete(written(doubtful))

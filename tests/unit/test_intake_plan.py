@@ -87,7 +87,7 @@ def bad(change: Callable[[Lab], object], *words: str) -> tuple[Callable[[Lab], o
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        bad(lambda lab: lab.edf("x/Quellmotz.edf").write_bytes(edf_bytes()[:-1]), "truncated"),
+        bad(lambda lab: lab.edf("x/Quellmotz.edf").write_bytes(edf_bytes()[:-300]), "truncated"),
         bad(lambda lab: lab.edf("x/Quellmotz.edf").write_bytes(b""), "copy it from the hospital again"),
         bad(lambda lab: lab.edf("x/Quellmotz.edf", startdate_year="no"), "start date"),
         bad(lambda lab: (lab.raw / "Quellmotz 9").mkdir(), "is empty", "--exclude"),

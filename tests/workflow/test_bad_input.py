@@ -175,7 +175,7 @@ def unreadable(lab: Lab, edf: Path, folder: Path) -> None:
 
 
 def truncated(lab: Lab, edf: Path, folder: Path) -> None:
-    os.truncate(edf, edf.stat().st_size - 1000)
+    os.truncate(edf, edf.stat().st_size - 10_000)
 
 
 def truncated_header(lab: Lab, edf: Path, folder: Path) -> None:
@@ -200,7 +200,7 @@ def foreign(lab: Lab, edf: Path, folder: Path) -> None:
 EXPORTS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "an unreadable EDF": (export(unreadable), ("item i", "neither EDF nor BDF")),
     "an EDF cut within its header": (export(truncated_header), ("item i", "ends within its header")),
-    "a truncated EDF": (export(truncated), ("recording i", "truncated: 75384 of 76384 bytes")),
+    "a truncated EDF": (export(truncated), ("recording i", "truncated: 66384 of 76384 bytes")),
     "an empty session folder": (export(emptied), ("session folder i", "is empty", "--exclude i")),
     "two raw names for one coded name": (export(colliding), ("files i", "would get one coded name")),
     "an item of somebody else's": (export(foreign), ("item i", "names another person in its header", "--exclude i")),

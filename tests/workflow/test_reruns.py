@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab import Job, Lab
+from lab import ROOT, Job, Lab
 
 from ecogvault import ledger
 from ecogvault.intake.assignment import read_sessions, read_units
@@ -311,3 +311,27 @@ def test_a_raw_file_that_went_bad_after_archiving_is_not_archived_before_the_goo
     assert coded.read_bytes() == good
     assert generation(lab, unit) == 1
     assert there(lab) == before
+
+
+def test_another_policy_makes_recordings_again_and_a_comment_in_it_nothing(archived_lab: Lab) -> None:
+    lab = archived_lab
+    policy = lab.folder / "own.yaml"
+    text = (ROOT / "config" / "policies" / "lab.yaml").read_text(encoding="utf-8")
+    policy.write_text(f"# as lab\n{text}", encoding="utf-8")
+    lab.configure(policy=str(policy))
+    assert lab.dry_run() == []
+
+    policy.write_text(text.replace("transducer: BLANK", "transducer: KEEP"), encoding="utf-8")
+    recordings = {unit for unit in lab.units() if unit.kind == "edf"}
+    jobs = {job for unit in recordings for job in chain(unit) if job.rule != "order_unit"}
+    assert set(lab.snakemake().jobs) == jobs
+    assert lab.dry_run() == []
+    assert {generation(lab, unit) for unit in recordings} == {2}
+    for unit in recordings:
+        coded = lab.paths.subject(unit.code) / "edf" / f"{unit.session}.edf"
+        assert b"AgAgCl electrode" in coded.read_bytes()[:8192]
+
+    policy.write_text(text.replace("transducer: BLANK", "transducer: KEPT"), encoding="utf-8")
+    refused = lab.snakemake("-n", check=False)
+    assert refused.status != 0
+    assert "signals.transducer must be one of KEEP, BLANK, CODE" in refused.output

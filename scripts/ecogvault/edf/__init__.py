@@ -6,10 +6,12 @@ ever decoded: a recording of any length is handled in a few MiB.
 """
 
 from ecogvault.edf.annotations import Annotation, annotation_places, annotations, redacted, redactions
+from ecogvault.edf.deviations import Deviation, deviations
 from ecogvault.edf.errors import BadRecording, NotProven, SourceChanged, WouldOverwrite
 from ecogvault.edf.header import Header, Signal, parse_header, read_header
 from ecogvault.edf.identification import Identification, identification, names_nobody, names_person
 from ecogvault.edf.patch import Change, scrubbed_header
+from ecogvault.edf.policy import Policy, PolicyError, read_policy, shipped
 from ecogvault.edf.scrub import Scrubbed, scrub, scrub_file, scrubbed_sha256
 from ecogvault.edf.timing import check_complete, duration, start_of_recording
 
@@ -17,9 +19,12 @@ __all__ = [
     "Annotation",
     "BadRecording",
     "Change",
+    "Deviation",
     "Header",
     "Identification",
     "NotProven",
+    "Policy",
+    "PolicyError",
     "Scrubbed",
     "Signal",
     "SourceChanged",
@@ -27,17 +32,20 @@ __all__ = [
     "annotation_places",
     "annotations",
     "check_complete",
+    "deviations",
     "duration",
     "identification",
     "names_nobody",
     "names_person",
     "parse_header",
     "read_header",
+    "read_policy",
     "redacted",
     "redactions",
     "scrub",
     "scrub_file",
     "scrubbed_header",
     "scrubbed_sha256",
+    "shipped",
     "start_of_recording",
 ]

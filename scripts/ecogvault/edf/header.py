@@ -6,7 +6,8 @@ Source: EDF specification 1992, "The header record"; EDF+ 2003, section 2.1; Bio
 import io
 import math
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,10 +15,6 @@ from ecogvault.edf.errors import SOMEWHERE, BadRecording
 
 FIXED_BYTES = 256
 SIGNAL_BYTES = 256
-
-PATIENT = slice(8, 88)
-RECORDING = slice(88, 168)
-STARTDATE = slice(168, 176)
 
 # (name, bytes), in the order of the specification; the per-signal ones are stored field by field, not signal by signal.
 _FIXED = (
@@ -45,6 +42,17 @@ _PER_SIGNAL = (
     ("reserved", 32),
 )
 
+
+def _places() -> Iterator[tuple[str, slice]]:
+    offset = 0
+    for name, size in _FIXED:
+        yield name, slice(offset, offset + size)
+        offset += size
+
+
+FIXED_PLACES = dict(_places())
+"""Where each field of the recording lies."""
+
 _BDF_VERSION = b"\xffBIOSEMI"
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -70,13 +78,18 @@ class Signal:
         """Whether the signal holds annotations (EDF+ 2.2) instead of samples."""
         return self.label.strip() in ("EDF Annotations", "BDF Annotations")
 
+    @property
+    def label_is_the_formats(self) -> bool:
+        """Whether readers find the signal by its label: annotations, and the trigger channel of BioSemi's BDF."""
+        return self.is_annotations or self.label.strip() == "Status"
+
 
 @dataclass(frozen=True)
 class Header:
     """A header as the file has it; texts without their padding.
 
     `header_bytes` is None where the field cannot be read: `size` is what the number of signals makes it.
-    `duration_of_data_record` is in seconds. `remarks` says what is unusual, without any field's content.
+    `duration_of_data_record` is in seconds.
     """
 
     version: str
@@ -91,7 +104,6 @@ class Header:
     signals: tuple[Signal, ...] = field(repr=False)
     kind: str
     plus: str | None
-    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -143,7 +155,7 @@ def parse_header(data: bytes, where: str = SOMEWHERE) -> Header:
     if not any(signal.samples_per_data_record for signal in signals):
         raise BadRecording(where, "its data records hold no samples")
     reserved = text_of(raw["reserved"])
-    header = Header(
+    return Header(
         version=text_of(raw["version"]) if kind == "edf" else raw["version"].decode("latin-1"),
         local_patient_identification=text_of(raw["local_patient_identification"]),
         local_recording_identification=text_of(raw["local_recording_identification"]),
@@ -157,7 +169,6 @@ def parse_header(data: bytes, where: str = SOMEWHERE) -> Header:
         kind=kind,
         plus=_plus(reserved),
     )
-    return _with_remarks(header, data)
 
 
 def read_header(source: BinaryIO | Path, where: str = SOMEWHERE) -> Header:
@@ -181,6 +192,15 @@ def read_header_bytes(source: BinaryIO | Path, where: str = SOMEWHERE) -> bytes:
     if len(rest) < SIGNAL_BYTES * count:
         raise BadRecording(where, "it ends within its header")
     return fixed + rest
+
+
+def signal_places(count: int) -> Iterator[tuple[str, int, slice]]:
+    """Name, signal (from 0) and place of each field of `count` signals, in the order in which they are stored."""
+    offset = FIXED_BYTES
+    for name, size in _PER_SIGNAL:
+        for index in range(count):
+            yield name, index, slice(offset, offset + size)
+            offset += size
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
@@ -255,21 +275,3 @@ def _signals(data: bytes, count: int, where: str) -> tuple[Signal, ...]:
         )
         for i in range(count)
     )
-
-
-def _with_remarks(header: Header, data: bytes) -> Header:
-    remarks = []
-    if header.header_bytes != header.size:
-        remarks.append("the header length field is not 256 times the number of signals and one")
-    if header.data_records == -1:
-        remarks.append("the number of data records is not given (-1)")
-    if b"\0" in data[: header.size]:
-        remarks.append("the header has NUL bytes")
-    # Byte 0 of a BDF header is 255 by definition.
-    if any(byte > 126 for byte in data[1 : header.size]):
-        remarks.append("the header has bytes beyond ASCII")
-    if header.plus and not any(signal.is_annotations for signal in header.signals):
-        remarks.append("the file calls itself EDF+ or BDF+ but has no annotation signal")
-    if any(signal.physical_minimum is None or signal.digital_minimum is None for signal in header.signals):
-        remarks.append("a signal's limits cannot be read as numbers")
-    return replace(header, remarks=tuple(remarks))

@@ -6,90 +6,159 @@ stands for one that is unknown or not to be told.
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 
-from ecogvault.edf.errors import SOMEWHERE, BadRecording
-from ecogvault.edf.header import PATIENT, RECORDING, STARTDATE, Header, parse_header
-from ecogvault.edf.timing import MONTHS, has_no_recording_date, header_date, recording_date
+from ecogvault.edf import moved
+from ecogvault.edf.errors import SOMEWHERE
+from ecogvault.edf.header import FIXED_PLACES, Header, parse_header, signal_places
+from ecogvault.edf.policy import BLANK, CODE, KEEP, REPLACE, Policy, PolicyError, Rule, shipped
+from ecogvault.edf.timing import has_no_recording_date, header_date, named_date, recording_date
 
-UNKNOWN_DATE = "01.01.85"
-"""What stands for a day that is not to be told: the first one that the startdate field can say (EDF+ 2003, additional
-specification 2), and the one that other programs write, too."""
+# The specification's name of a field, and the policy's.
+_SIGNAL_FIELDS = {
+    "label": "label",
+    "transducer_type": "transducer",
+    "prefiltering": "prefilter",
+    "reserved": "reserved",
+}
+_MARK = re.compile(r"(?:[EB]DF\+[CD]|24BIT)", re.IGNORECASE)
+_PATIENT = re.compile(r"\S+ +([MFXmfx]) +(\S+) +\S+.*", re.DOTALL)
+_SUBFIELDS = ("administration", "technician", "equipment")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One header field that was rewritten: its name, where it begins, and its bytes before and after."""
+    """One header field that was rewritten: its name, where it begins, its bytes before and after, and the number of
+    its signal (from 1) if it is one's."""
 
     name: str
     offset: int
     before: bytes = field(repr=False)
     after: bytes
+    signal: int | None = None
 
 
 def scrubbed_header(
-    header_bytes: bytes, code: str, where: str = SOMEWHERE, *, shift_days: int = 0
+    header_bytes: bytes,
+    code: str,
+    where: str = SOMEWHERE,
+    *,
+    policy: Policy | None = None,
+    shift_days: int = 0,
 ) -> tuple[bytes, list[Change]]:
-    """The header with `code` for the patient and nothing but the start date about the recording, and what changed.
+    """The header as `policy` (by default the shipped `lab`) wants it for the subject `code`, and what changed.
 
-    `header_bytes` is the whole header; the result has the same length and differs only in the patient and the recording
-    field, and with `shift_days` in the startdate field. The recording field keeps its own start date, or gets the
-    header's; where neither exists, or the field says `Startdate X`, it says so. `shift_days` is added to both dates
-    alike. Raises BadRecording, and ValueError if `code` is not a word of ASCII letters and digits.
+    `header_bytes` is the whole header; the result has the same length, and differs only in fields that the policy
+    names. The recording field keeps its own start date, or gets the header's; where neither exists, or the field says
+    `Startdate X`, it says so. `shift_days` is added to every date that the policy shifts. Raises BadRecording,
+    PolicyError if the policy keeps a date in spite of a shift, and ValueError if `code` is not a word of ASCII letters
+    and digits.
     """
     if not re.fullmatch(r"[0-9A-Za-z_-]{1,74}", code):
         raise ValueError("a subject code is one word of ASCII letters and digits")
+    policy = policy or shipped()
+    if shift_days and policy.unshifted():
+        raise PolicyError(
+            f"policy {policy.name} keeps {policy.unshifted()[0]} as it is, but dates are to be shifted: make it SHIFT"
+        )
     header = parse_header(header_bytes, where)
-    own = header.local_recording_identification
-    day = None if has_no_recording_date(own) else recording_date(own) or header_date(header.startdate)
     patched = bytearray(header_bytes)
     changes = []
-    for name, place, text in (
-        ("local_patient_identification", PATIENT, f"{code} X X X"),
-        ("local_recording_identification", RECORDING, f"Startdate {named_day(day, shift_days, where)} X X X"),
-        ("startdate", STARTDATE, _startdate(header, shift_days, where)),
-    ):
+
+    def put(name: str, place: slice, text: str | None, signal: int | None = None) -> None:
         before = header_bytes[place]
-        after = before if text is None else text.encode("ascii").ljust(len(before))
+        after = before if text is None else text.encode("latin-1").ljust(len(before))
         if before != after:
             patched[place] = after
-            changes.append(Change(name, place.start, before, after))
+            changes.append(Change(name, place.start, before, after, signal))
+
+    raw = {name: _text(header_bytes[place]) for name, place in FIXED_PLACES.items()}
+    who, what = raw["local_patient_identification"], raw["local_recording_identification"]
+    for name, new in (
+        ("local_patient_identification", _patient(who, code, policy, shift_days, where)),
+        ("local_recording_identification", _recording(what, header, code, policy, shift_days, where)),
+        ("startdate", _startdate(header, policy, shift_days, where)),
+        ("starttime", moved.UNKNOWN_TIME if policy["starttime"].verb == BLANK else None),
+        ("reserved", _reserved(raw["reserved"], policy["reserved"])),
+    ):
+        put(name, FIXED_PLACES[name], new)
+    for name, index, place in signal_places(len(header.signals)):
+        if name in _SIGNAL_FIELDS and not (name == "label" and header.signals[index].label_is_the_formats):
+            rule = policy[f"signals.{_SIGNAL_FIELDS[name]}"]
+            unknown = f"channel {index + 1}" if name == "label" else ""
+            put(name, place, _free_text(_text(header_bytes[place]), rule, code, unknown), index + 1)
     return bytes(patched), changes
 
 
-def named_day(day: date | None, shift_days: int, where: str) -> str:
-    """A date as the identification fields have it, `02-MAR-2002`, moved by `shift_days`; X for none."""
-    if day is None:
-        return "X"
-    moved = _moved(day, shift_days, where)
-    return f"{moved.day:02}-{MONTHS[moved.month - 1]}-{moved.year:04}"
+def _text(raw: bytes) -> str:
+    """A field byte by byte, so that what is kept is written as it was; without its padding."""
+    return raw.decode("latin-1").rstrip(" \0")
 
 
-def _startdate(header: Header, shift_days: int, where: str) -> str | None:
-    """The startdate field moved by `shift_days`; None to leave it as it is.
+def _patient(text: str, code: str, policy: Policy, shift_days: int, where: str) -> str:
+    """The patient field. Sex and birth date can be kept only where the field is in EDF+'s form."""
+    match = _PATIENT.fullmatch(text.replace("\0", " "))
+    sex, birth = (match[1].upper(), named_date(match[2])) if match else ("X", None)
+    born = "X" if policy["patient.birthdate"].verb == BLANK else moved.named(birth, shift_days, where)
+    words = [
+        _subfield("X", policy["patient.code"], code),
+        _subfield(sex, policy["patient.sex"], code),
+        born,
+        _subfield("X", policy["patient.name"], code),
+        _subfield("", policy["patient.additional"], code),
+    ]
+    return " ".join(filter(None, words))
 
-    What is no day that exists (`31.02.11`) is still close to the true one: it is not left to be read, and the day that
-    the recording field names stands there instead, if it names one. Zeros and blanks say nothing, and stay.
+
+def _recording(text: str, header: Header, code: str, policy: Policy, shift_days: int, where: str) -> str:
+    """The recording field. Subfields can be kept only where the field is in EDF+'s form."""
+    day = None if has_no_recording_date(text) else recording_date(text) or header_date(header.startdate)
+    if policy["recording.startdate"].verb == BLANK:
+        day = None
+    parts = text.replace("\0", " ").split()
+    parts = parts[2:] if len(parts) > 1 and parts[0].lower() == "startdate" else []
+    named = dict(zip(_SUBFIELDS, parts, strict=False))
+    words = ["Startdate", moved.named(day, shift_days, where)]
+    words += [_subfield(named.get(name, "X"), policy[f"recording.{name}"], code) for name in _SUBFIELDS]
+    words += [_subfield(" ".join(parts[3:]), policy["recording.additional"], code, unknown="")]
+    # A date that was not there needs room: what is kept gives way from the end.
+    for index in range(len(words) - 1, 1, -1):
+        if len(" ".join(words)) > 80:
+            words[index] = "X"
+    return " ".join(filter(None, words))
+
+
+def _subfield(text: str, rule: Rule, code: str, unknown: str = "X") -> str:
+    if rule.verb in (CODE, REPLACE):
+        return code if rule.verb == CODE else rule.text
+    if not text or text == "X":
+        return text
+    return text if rule.keeps(text) else unknown
+
+
+def _startdate(header: Header, policy: Policy, shift_days: int, where: str) -> str | None:
+    """The startdate field by the policy; None to leave it as it is.
+
+    What is no day that exists (`31.02.11`) is still close to the true one: a shift does not leave it to be read, and
+    the day that the recording field names stands there instead, if it names one. Zeros and blanks say nothing, and
+    stay.
     """
+    if policy["startdate"].verb == BLANK:
+        return moved.UNKNOWN_DATE
     if not shift_days or not header.startdate.strip("0./:'- "):
         return None
     day = header_date(header.startdate) or recording_date(header.local_recording_identification)
-    if day is None:
-        return UNKNOWN_DATE
-    moved = _moved(day, shift_days, where)
-    if not 1985 <= moved.year <= 2084:
-        raise BadRecording(
-            where,
-            "its start date, shifted, lies outside the years 1985 to 2084, and the format cannot say it",
-            "give the person another number of days",
-        )
-    return f"{moved.day:02}.{moved.month:02}.{moved.year % 100:02}"
+    return moved.short(day, shift_days, where)
 
 
-def _moved(day: date, shift_days: int, where: str) -> date:
-    try:
-        return day + timedelta(days=shift_days)
-    except OverflowError:
-        raise BadRecording(
-            where, "its start date, shifted, lies beyond all calendars", "give the person another number of days"
-        ) from None
+def _reserved(text: str, rule: Rule) -> str | None:
+    """The reserved field with nothing behind the mark of its format; None to leave it as it is."""
+    mark = _MARK.match(text)
+    kept = mark[0] if mark else ""
+    return None if rule.verb == KEEP or text == kept else kept
+
+
+def _free_text(text: str, rule: Rule, code: str, unknown: str) -> str | None:
+    """A text of a signal by the policy; None to leave it as it is. What is empty is nobody's, and stays empty."""
+    if not text.strip(" \0") or rule.keeps(text):
+        return None
+    return {CODE: code, REPLACE: rule.text}.get(rule.verb, unknown)

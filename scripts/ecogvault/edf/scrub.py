@@ -1,32 +1,39 @@
 """Copy a recording with a scrubbed header, and prove by what is read back from disk that nothing else changed."""
 
+import errno
+import fcntl
 import hashlib
 import os
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ecogvault.edf.deviations import Deviation, deviations
 from ecogvault.edf.errors import SOMEWHERE, NotProven, SourceChanged, WouldOverwrite
 from ecogvault.edf.header import parse_header, read_header_bytes
 from ecogvault.edf.patch import Change, scrubbed_header
+from ecogvault.edf.policy import Policy
 from ecogvault.edf.timing import require_complete
 from ecogvault.files import replacing
 
-CHUNK = 2 * 1024 * 1024
+CHUNK = 1024 * 1024
+_BUFFERS = 4
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 
 
 @dataclass(frozen=True)
 class Scrubbed:
-    """A finished copy: its size in bytes, SHA-256 (hex) of all of it and of everything behind the header, the changed
-    fields, and what is unusual about its header."""
+    """A finished copy: its size in bytes, its SHA-256 (hex), what was changed, and what is out of order."""
 
     size: int
     sha256: str
-    tail_sha256: str
     changes: tuple[Change, ...]
-    remarks: tuple[str, ...]
+    deviations: tuple[Deviation, ...]
 
 
 def scrub_file(
@@ -34,21 +41,33 @@ def scrub_file(
     target: Path,
     code: str,
     *,
+    policy: Policy | None = None,
     shift_days: int = 0,
     edits: Sequence[Change] = (),
+    reflink: bool = True,
     mode: int = 0o640,
     group: int | None = None,
     where: str = SOMEWHERE,
 ) -> Scrubbed:
     """Write the scrubbed copy of `source` to `target`, which appears only when it is proven.
 
-    `shift_days` is added to every date in the header; `edits` are as for `scrub`; `mode` and `group` (a gid) are the
-    target's. Raises as `scrub`, and WouldOverwrite if both are one file.
+    `policy` says what happens to each field of the header (by default the shipped `lab`); `shift_days` is added to
+    every date that it shifts; `edits` are as for `scrub`. `mode` and `group` (a gid) are the target's.
+    Raises as `scrub`, and WouldOverwrite if both are one file.
     """
     if target.exists() and target.samefile(source):
         raise WouldOverwrite(where)
     with replacing(target, mode=mode, group=group) as stream:
-        return scrub(source, stream, code, shift_days=shift_days, edits=edits, where=where)
+        return scrub(
+            source,
+            stream,
+            code,
+            policy=policy,
+            shift_days=shift_days,
+            edits=edits,
+            reflink=reflink,
+            where=where,
+        )
 
 
 def scrub(
@@ -56,60 +75,59 @@ def scrub(
     target: BinaryIO,
     code: str,
     *,
+    policy: Policy | None = None,
     shift_days: int = 0,
     edits: Sequence[Change] = (),
+    reflink: bool = True,
     where: str = SOMEWHERE,
 ) -> Scrubbed:
     """Copy `source` with the header of `scrubbed_header` into `target`, an empty file open for reading and writing.
 
-    Everything behind the header is hashed while it is read; then the written file is flushed, read back from disk, and
-    must have the same hash. Memory is one buffer of 2 MiB and the header. The source is opened for reading only.
-
-    `edits` are changes behind the header (annotations.redactions of the source). They are written into the copy, and
-    the hash is that of the copy with them undone: so each of them replaced what it says, and nothing else changed.
+    What is to be written is hashed while it is read: the source with the changes of the header and with `edits`, which
+    are changes behind it (annotations.redactions of the source). Then the written file is flushed, read back from disk,
+    and must have the same hash. Where the file system can share blocks between files, and `reflink` is true, only the
+    changed ones are written. Memory is a few buffers of 1 MiB and the header. The source is opened for reading only.
 
     Raises BadRecording if the recording is not whole, SourceChanged if size, time or place of the source changed
-    meanwhile, NotProven if the copy differs, OSError as it comes. The target is worthless after any of them.
+    meanwhile, NotProven if the copy differs or an edit does not replace what it says, OSError as it comes.
+    The target is worthless after any of them.
     """
-    buffer = memoryview(bytearray(CHUNK))
     target.flush()
     out = target.fileno()
-    with source.open("rb", buffering=0) as stream, ThreadPoolExecutor(max_workers=1) as pool:
+    with source.open("rb", buffering=0) as stream:
         fd = stream.fileno()
         before = os.fstat(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         original = read_header_bytes(stream, where)
         header = require_complete(parse_header(original, where), before.st_size, where)
-        new, changes = scrubbed_header(original, code, where, shift_days=shift_days)
-
-        _write(out, memoryview(new), 0)
-        tail = hashlib.sha256()
-        offset = len(new)
-        while read := os.preadv(fd, [buffer], offset):
-            hashed = pool.submit(tail.update, buffer[:read])
-            _write(out, buffer[:read], offset)
-            hashed.result()
-            # A recording is longer than what other work on the machine can spare of the page cache.
-            os.posix_fadvise(fd, offset, read, os.POSIX_FADV_DONTNEED)
-            offset += read
-        if offset != before.st_size or _trace(os.stat(source)) != _trace(before):
+        _, changes = scrubbed_header(original, code, where, policy=policy, shift_days=shift_days)
+        planned = Edits([*changes, *edits], where)
+        if reflink and share_blocks(fd, out):
+            for change in (*changes, *edits):
+                _write(out, memoryview(change.after), change.offset)
+            os.fsync(out)
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                # Both at once: each has a core.
+                readable = pool.submit(_read_back, out)
+                expected = _read_source(fd, planned, None)
+                size, sha256 = readable.result()
+        else:
+            expected = _read_source(fd, planned, out)
+            # Dropped from the cache once it is on disk, so that what is read back is what the disk holds.
+            os.fsync(out)
+            size, sha256 = _read_back(out)
+        if expected[0] != before.st_size or _trace(os.stat(source)) != _trace(before):
             raise SourceChanged(where)
-        for edit in edits:
-            _write(out, memoryview(edit.after), edit.offset)
-
-        # Dropped from the cache once it is on disk, so that what is read back is what the disk holds.
-        os.fsync(out)
-        os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-        size, whole, written_tail = _read_back(out, new, edits, buffer, pool, where)
-    if size != offset or written_tail != tail.hexdigest():
+    if (size, sha256) != expected:
         raise NotProven(where)
-    return Scrubbed(size, whole, written_tail, (*changes, *edits), header.remarks)
+    found = deviations(original, header, before.st_size, changes)
+    return Scrubbed(size, sha256, (*changes, *edits), found)
 
 
 def scrubbed_sha256(
     source: Path,
     code: str,
     *,
+    policy: Policy | None = None,
     shift_days: int = 0,
     edits: Sequence[Change] = (),
     where: str = SOMEWHERE,
@@ -119,37 +137,100 @@ def scrubbed_sha256(
 
     `progress` is told of bytes as they are read. Raises BadRecording, SourceChanged, and OSError as it comes.
     """
-    buffer = memoryview(bytearray(CHUNK))
     with source.open("rb", buffering=0) as stream:
         fd = stream.fileno()
         before = os.fstat(fd)
         original = read_header_bytes(stream, where)
         require_complete(parse_header(original, where), before.st_size, where)
-        new, changes = scrubbed_header(original, code, where, shift_days=shift_days)
-        whole = hashlib.sha256(new)
-        offset = len(new)
-        while read := os.preadv(fd, [buffer], offset):
-            whole.update(_edited(buffer[:read], offset, [(edit.offset, edit.after) for edit in edits]))
+        _, changes = scrubbed_header(original, code, where, policy=policy, shift_days=shift_days)
+        size, sha256 = _read_source(fd, Edits([*changes, *edits], where), None, progress)
+        if size != before.st_size or _trace(os.stat(source)) != _trace(before):
+            raise SourceChanged(where)
+    return sha256, (*changes, *edits)
+
+
+class Edits:
+    """Changes of known places, made in buffers as these pass by."""
+
+    def __init__(self, changes: Sequence[Change], where: str) -> None:
+        self._changes = sorted(changes, key=lambda change: change.offset)
+        self._starts = [change.offset for change in self._changes]
+        # No change is longer than this, so that those before it cannot reach a place.
+        self._longest = max((len(change.after) for change in self._changes), default=0)
+        self._where = where
+
+    def apply(self, buffer: memoryview, offset: int) -> None:
+        """Make the changes that lie in `buffer`, which holds the bytes of the file from `offset`.
+
+        Raises NotProven where it does not hold what a change is to replace.
+        """
+        first = bisect_left(self._starts, offset - self._longest)
+        last = bisect_left(self._starts, offset + len(buffer))
+        for change in self._changes[first:last]:
+            skipped = max(0, offset - change.offset)
+            at = change.offset + skipped - offset
+            new = change.after[skipped : skipped + len(buffer) - at]
+            if not new:
+                continue
+            if buffer[at : at + len(new)] != change.before[skipped : skipped + len(new)]:
+                raise NotProven(self._where)
+            buffer[at : at + len(new)] = new
+
+
+def share_blocks(source: int, target: int) -> bool:
+    """Have the open file `target` share all blocks of `source`; False where the file system cannot.
+
+    Source: ioctl_ficlone(2).
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in _NO_REFLINK:
+            return False
+        raise
+    return True
+
+
+def _read_source(
+    fd: int, edits: Edits, out: int | None, progress: Callable[[int], None] | None = None
+) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of the open file `fd` with `edits`, written to `out` on the way.
+
+    While one buffer is hashed, the next ones are read and written.
+    """
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    digest = hashlib.sha256()
+    free = deque(memoryview(bytearray(CHUNK)) for _ in range(_BUFFERS))
+    hashing: deque[tuple[Future[None], memoryview]] = deque()
+    offset = 0
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        while True:
+            buffer = free.popleft()
+            read = os.preadv(fd, [buffer], offset)
+            if not read:
+                break
+            # A recording is longer than what other work on the machine can spare of the page cache.
             os.posix_fadvise(fd, offset, read, os.POSIX_FADV_DONTNEED)
+            edits.apply(buffer[:read], offset)
+            hashing.append((pool.submit(digest.update, buffer[:read]), buffer))
+            if out is not None:
+                _write(out, buffer[:read], offset)
             offset += read
             if progress is not None:
                 progress(read)
-        if offset != before.st_size or _trace(os.stat(source)) != _trace(before):
-            raise SourceChanged(where)
-    return whole.hexdigest(), (*changes, *edits)
+            if not free:
+                hashed, buffer = hashing.popleft()
+                hashed.result()
+                free.append(buffer)
+        for hashed, _ in hashing:
+            hashed.result()
+    return offset, digest.hexdigest()
 
 
-def _edited(data: memoryview, start: int, pieces: Sequence[tuple[int, bytes]]) -> memoryview:
-    """`data`, which stands at `start` of a file, with `pieces` (offset in the file, bytes) in place; itself if none."""
-    end = start + len(data)
-    within = [(offset, piece) for offset, piece in pieces if offset < end and start < offset + len(piece)]
-    if not within:
-        return data
-    changed = bytearray(data)
-    for offset, piece in within:
-        first, last = max(offset, start), min(offset + len(piece), end)
-        changed[first - start : last - start] = piece[first - offset : last - offset]
-    return memoryview(changed)
+def _read_back(fd: int) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of the open file `fd`, as the disk has it."""
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    return _read_source(fd, Edits([], SOMEWHERE), None)
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:
@@ -160,25 +241,3 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
 
 def _trace(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _read_back(
-    fd: int, header: bytes, edits: Sequence[Change], buffer: memoryview, pool: ThreadPoolExecutor, where: str
-) -> tuple[int, str, str]:
-    """Size, SHA-256 of the whole, and of what is behind `header` with `edits` undone, of the open file `fd`.
-
-    Raises NotProven.
-    """
-    whole, tail = hashlib.sha256(), hashlib.sha256()
-    written = os.pread(fd, len(header), 0)
-    if written != header or any(os.pread(fd, len(edit.after), edit.offset) != edit.after for edit in edits):
-        raise NotProven(where)
-    whole.update(written)
-    undone = [(edit.offset, edit.before) for edit in edits]
-    offset = len(header)
-    while read := os.preadv(fd, [buffer], offset):
-        hashed = pool.submit(tail.update, _edited(buffer[:read], offset, undone))
-        whole.update(buffer[:read])
-        hashed.result()
-        offset += read
-    return offset, whole.hexdigest(), tail.hexdigest()

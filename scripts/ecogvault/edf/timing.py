@@ -48,7 +48,12 @@ def header_time(text: str) -> time | None:
 def recording_date(recording_field: str) -> date | None:
     """The date of `Startdate dd-MMM-yyyy` at the beginning of the recording field; None if there is none, or an X."""
     word = _STARTDATE.match(recording_field)
-    match = _NAMED_DATE.fullmatch(word[1]) if word else None
+    return named_date(word[1]) if word else None
+
+
+def named_date(word: str) -> date | None:
+    """The date `dd-MMM-yyyy` that a subfield says, in capitals or not; None where it says no day that exists."""
+    match = _NAMED_DATE.fullmatch(word)
     if not match or match[2].upper() not in MONTHS:
         return None
     return _day(int(match[3]), MONTHS.index(match[2].upper()) + 1, int(match[1]))
@@ -76,7 +81,8 @@ def check_complete(path: Path, where: str = SOMEWHERE) -> Header:
     """The header of a recording that is all there. Raises BadRecording if it is truncated or cannot be read safely.
 
     A wrong header length field is harmless where the size of the file proves where the data begin. Bytes behind the
-    last record, and a part of a record where the number of records is not given, are left alone.
+    last record, a last record that was cut short, and a part of a record where the number of records is not given, are
+    left alone: a recorder that lost its power leaves such files, and readers pass over the part.
     """
     header = read_header(path, where)
     size = path.stat().st_size
@@ -84,17 +90,30 @@ def check_complete(path: Path, where: str = SOMEWHERE) -> Header:
 
 
 def require_complete(header: Header, size: int, where: str) -> Header:
-    """`header` itself, if a file of `size` bytes holds all it promises. Raises BadRecording."""
+    """`header` itself, if a file of `size` bytes holds all it promises, the end of the last record aside.
+
+    Raises BadRecording.
+    """
     expected = header.size + records_in(header, size) * header.record_bytes
-    if header.data_records == -1 and size < header.size + header.record_bytes:
-        raise BadRecording(where, "it holds no whole data record")
-    if size < expected:
+    if size <= expected - header.record_bytes:
         raise BadRecording(where, f"it is truncated: {size} of {expected} bytes are there")
-    if header.header_bytes != header.size and (header.data_records == -1 or size != expected):
+    if size < header.size + header.record_bytes and header.data_records:
+        raise BadRecording(where, "it holds no whole data record")
+    if header.header_bytes != header.size and not _begins_behind_its_header(header, size):
         raise BadRecording(
             where, "its header length field is wrong, and its size does not tell where the data begin", "exclude it"
         )
     return header
+
+
+def _begins_behind_its_header(header: Header, size: int) -> bool:
+    """Whether whole data records fit behind 256 bytes for each signal and 256, and not where the header says."""
+
+    def fits(start: int) -> bool:
+        whole, rest = divmod(size - start, header.record_bytes)
+        return rest == 0 and (whole == header.data_records or (header.data_records == -1 and whole > 0))
+
+    return fits(header.size) and (header.header_bytes is None or not fits(header.header_bytes))
 
 
 def start_of_recording(path: Path, where: str = SOMEWHERE) -> datetime:
