@@ -40,6 +40,9 @@ DEFAULTS: Mapping[str, Any] = {
     "settle_minutes": 10,
     "link": "auto",
     "policy": "lab",
+    "dates": "keep",
+    "natus": "exact",
+    "sync_window_minutes": 10,
     "timezone": "America/Los_Angeles",
     "group": None,
     "mode": "750",
@@ -137,6 +140,16 @@ class Config:
     def zone(self) -> ZoneInfo:
         """The time zone in which the hospital's recorders write local times."""
         return ZoneInfo(self["timezone"])
+
+    @property
+    def shifts_dates(self) -> bool:
+        """Whether dates are shifted by each person's secret number of days."""
+        return bool(self["dates"] == "shift")
+
+    @property
+    def patches_natus(self) -> bool:
+        """Whether the names in the known slots of vendor files are rewritten."""
+        return bool(self["natus"] == "patch")
 
     @property
     def folder_mode(self) -> int:

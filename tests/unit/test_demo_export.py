@@ -11,6 +11,7 @@ import pyedflib
 import pytest
 import yaml
 
+from ecogvault import natus
 from ecogvault.cli import sandbox as cli
 from ecogvault.sandbox import made_avi, made_natus
 from ecogvault.sandbox.export import (
@@ -125,13 +126,28 @@ def test_one_session_has_no_recording_one_no_folder_and_one_folder_another_case(
 
 def test_natus_headers_hold_names_and_creation_time_where_natus_has_them(export):
     session = export.of(HARD_NAME)[1]
-    for extension in made_natus.EXTENSIONS:
+    for extension in set(made_natus.EXTENSIONS) - {"vtc"}:  # which has none
         header = (session.folder / f"{session.stem}.{extension}").read_bytes()[: made_natus.HEADER_BYTES]
         fields = [header[at : at + 80].partition(b"\0")[0].decode("latin-1") for at in (32, 112, 192, 272)]
         assert fields == ["O'Zzyx-Fährlund", "Quillé", "Amaranth", HARD_NAME.mrn]
         (created,) = struct.unpack_from("<I", header, 20)
         assert datetime.fromtimestamp(created, UTC) == session.start.replace(microsecond=0)
     assert (session.folder / f"{session.stem}_002.erd").exists()
+
+
+def test_a_session_folder_s_own_tables_tell_the_same_as_the_vendor_s_texts(export):
+    for session in export.sessions:
+        if session.folder is None:
+            continue
+        points = natus.parse_snc((session.folder / f"{session.stem}.snc").read_bytes())
+        videos = natus.parse_vtc((session.folder / f"{session.stem}.vtc").read_bytes())
+        segments = natus.parse_stc((session.folder / f"{session.stem}.stc").read_bytes())
+        assert {f"{one.name}.erd" for one in segments} == {path.name for path in session.folder.glob("*.erd")}
+        assert sorted(one.name for one in videos) == sorted(path.name for path in session.folder.glob("*.avi"))
+        assert natus.time_of(points[0].filetime) == natus.time_of(videos[0].start) == session.start
+        if session.snc is not None:
+            rows = [line.split("\t") for line in session.snc.read_text().splitlines()[8:]]
+            assert [(int(row[0]), int(row[-1])) for row in rows] == [(one.stamp, one.filetime) for one in points]
 
 
 def test_the_report_of_a_session_names_the_patient_in_its_text(export):
@@ -200,6 +216,7 @@ def test_snc_text_begins_at_the_sessions_start_behind_eight_lines(export):
         assert start == session.start
     texts = [(session.snc is None, session.vtc is None) for session in export.sessions]
     assert {(False, False), (False, True), (True, True)} == set(texts)
+    assert any(session.folder is not None and session.snc is None for session in export.sessions)
 
 
 def test_options_add_hard_names_lower_case_folders_and_decomposed_file_names(tmp_path):

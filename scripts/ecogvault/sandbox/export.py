@@ -8,7 +8,7 @@ import os
 import random
 import unicodedata
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,19 +233,46 @@ def make_export(
         if plan.without != "folder":
             name = stem.lower() if lower_folders or plan.number % 3 == 0 else stem
             session_folder = writer.folder(folder / name, written)
-            _fill(writer, session_folder, stem, plan, own, written, frames=clip_frames, vendor_bytes=vendor_bytes)
-            text = made_natus.snc_text(stem, exact, rows=seconds // 10, samples_per_second=made_edf.SAMPLES_PER_SECOND)
-            snc = writer.file(folder / "SNC" / f"{stem}.txt", text.encode(), written)
-            if not (plan.place == 0 and plan.number == 3):
-                clips = [
-                    (f"{stem}_{clip:04d}.avi", exact + timedelta(seconds=clip_frames / 5 * (clip - 1)))
-                    for clip in range(1, CLIPS + 1)
-                ]
+            clips = [
+                (f"{stem}_{clip:04d}.avi", exact + timedelta(seconds=clip_frames / 5 * (clip - 1)))
+                for clip in range(1, CLIPS + 1)
+            ]
+            tables = _tables(plan, stem, own, exact, clips, seconds=seconds, clip_seconds=clip_frames / 5)
+            _fill(
+                writer, session_folder, stem, plan, own, written, tables, frames=clip_frames, vendor_bytes=vendor_bytes
+            )
+            rows = {"rows": seconds // 10, "samples_per_second": made_edf.SAMPLES_PER_SECOND}
+            # Nobody went to the hospital's Windows computer for one session, and not for all of another.
+            if (plan.place, plan.number) != (1, 2):
+                text = made_natus.snc_text(stem, exact, **rows)
+                snc = writer.file(folder / "SNC" / f"{stem}.txt", text.encode(), written)
+            if (plan.place, plan.number) not in ((0, 3), (1, 2)):
                 vtc = writer.file(folder / "VTC" / f"{stem}.txt", made_natus.vtc_text(stem, clips).encode(), written)
         made.append(Session(plan.person, exact, stem, edf, session_folder, snc, vtc))
     writer.finish()
     made.sort(key=lambda session: session.start)
     return Export(folder, patients, STRANGER if stranger else None, tuple(made))
+
+
+def _tables(
+    plan: _Plan,
+    stem: str,
+    generator: random.Random,
+    exact: datetime,
+    clips: Sequence[tuple[str, datetime]],
+    *,
+    seconds: int,
+    clip_seconds: float,
+) -> dict[str, bytes]:
+    """The session folder's own tables, by extension: the clock, the segments of data, the videos."""
+    rate = made_edf.SAMPLES_PER_SECOND
+    segments = [stem, *(f"{stem}_{part:03d}" for part in range(1, plan.number + 1))]
+    samples = seconds * rate // len(segments)
+    return {
+        "snc": made_natus.snc_bytes(plan.person, exact, generator, rows=seconds // 10, samples_per_second=rate),
+        "stc": made_natus.stc_bytes(plan.person, exact, generator, segments, samples),
+        "vtc": made_natus.vtc_bytes(clips, clip_seconds),
+    }
 
 
 def _fill(
@@ -255,18 +282,19 @@ def _fill(
     plan: _Plan,
     generator: random.Random,
     written: datetime,
+    tables: Mapping[str, bytes],
     *,
     frames: int,
     vendor_bytes: int,
 ) -> None:
-    """The files of one session folder."""
+    """The files of one session folder; `tables` are those that are real."""
 
     def natus(extension: str) -> bytes:
         size = vendor_bytes if extension == "erd" else max(256, vendor_bytes // 20)
         return made_natus.file_bytes(extension, plan.person, plan.start, generator, size=size)
 
     for extension in made_natus.EXTENSIONS:
-        writer.file(folder / f"{stem}.{extension}", natus(extension), written)
+        writer.file(folder / f"{stem}.{extension}", tables.get(extension) or natus(extension), written)
     for extension in made_natus.CONTINUED:
         for part in range(1, plan.number + 1):
             writer.file(folder / f"{stem}_{part:03d}.{extension}", natus(extension), written)

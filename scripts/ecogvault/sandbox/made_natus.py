@@ -1,8 +1,10 @@
-"""Files of a Natus/XLTEK session folder: the generic header, made-up content behind it, and the SNC and VTC texts.
+"""Files of a Natus/XLTEK session folder: the generic header, tables that are real, and the SNC and VTC texts.
 
 Generic header, 352 bytes, little-endian: a 16-byte file type id, two u16 of version, at 20 the creation time (u32,
 seconds since 1970, UTC), at 32, 112 and 192 the last, first and middle name and at 272 the MRN, each of 80 bytes and
-ended by a zero. A FILETIME counts 100 ns since 1601-01-01 UTC (Microsoft, MS-DTYP, section 2.3.3).
+ended by a zero. A FILETIME counts 100 ns since 1601-01-01 UTC (Microsoft, MS-DTYP, section 2.3.3). The layouts of .snc,
+.stc and .vtc, and their sources, are described in `ecogvault.natus.tables`; here they are written from that description
+and not with its constants, so that the reader is not tested against itself.
 """
 
 import random
@@ -35,12 +37,59 @@ def first_and_middle(person: Person) -> tuple[str, str]:
     return first, middle
 
 
+# File type and schema as the vendor's programs write them, where public readers know them.
+_TYPES = {"snc": ("ca0b0790-d795-11d0-af32-00a0245b54a5", 0), "stc": ("e9b71278-a84b-4d59-bf87-10728fb8bd9d", 1)}
+
+
 def header_bytes(extension: str, person: Person, created: datetime, generator: random.Random) -> bytes:
     """The generic header of a file of this extension."""
     first, middle = first_and_middle(person)
-    kind = uuid.uuid5(uuid.NAMESPACE_OID, f"natus {extension}").bytes_le
-    start = struct.pack("<HHIII", 9, 1, int(created.timestamp()), generator.getrandbits(31), generator.getrandbits(31))
-    return kind + start + _name(person.surname) + _name(first) + _name(middle) + _name(person.mrn)
+    known, schema = _TYPES.get(extension, (str(uuid.uuid5(uuid.NAMESPACE_OID, f"natus {extension}")), 9))
+    ids = (generator.getrandbits(31), generator.getrandbits(31))
+    start = struct.pack("<HHIII", schema, 1, int(created.timestamp()), *ids)
+    names = _name(person.surname) + _name(first) + _name(middle) + _name(person.mrn)
+    return uuid.UUID(known).bytes_le + start + names
+
+
+def snc_bytes(
+    person: Person, start: datetime, generator: random.Random, *, rows: int, samples_per_second: int
+) -> bytes:
+    """A whole .snc: every ten seconds the sample stamp and the clock."""
+    records = [
+        struct.pack("<iQ", row * 10 * samples_per_second, filetime(start + timedelta(seconds=10 * row)))
+        for row in range(rows)
+    ]
+    return header_bytes("snc", person, start, generator) + b"".join(records)
+
+
+def stc_bytes(
+    person: Person, start: datetime, generator: random.Random, segments: Sequence[str], samples: int
+) -> bytes:
+    """A whole .stc: `segments` (names without extension), each of `samples` samples."""
+    records = [
+        struct.pack(
+            "<256siiii", _named(name, 256), number * samples, (number + 1) * samples - 1, number * samples, samples
+        )
+        for number, name in enumerate(segments)
+    ]
+    frame = struct.pack("<ii48x", len(segments), 1)
+    return header_bytes("stc", person, start, generator) + frame + b"".join(records)
+
+
+def vtc_bytes(clips: Sequence[tuple[str, datetime]], seconds: float) -> bytes:
+    """A whole .vtc of AVI videos, each `seconds` long. It has no generic header."""
+    record = uuid.UUID("5ef8feff-dcfc-44e5-8fae-19f5d622b6d4").bytes_le
+    records = [
+        struct.pack(
+            "<261s16sQQ", _named(name, 261), record, filetime(moment), filetime(moment + timedelta(seconds=seconds))
+        )
+        for name, moment in clips
+    ]
+    return uuid.UUID("5be3aca1-a230-4ac0-aa94-49650f2cf6a0").bytes_le + struct.pack("<I", 1) + b"".join(records)
+
+
+def _named(name: str, size: int) -> bytes:
+    return name.encode("latin-1", errors="replace")[: size - 1]
 
 
 def file_bytes(extension: str, person: Person, created: datetime, generator: random.Random, *, size: int) -> bytes:

@@ -31,8 +31,8 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 class BadNatusFile(EcogvaultError):
     """A file that should begin with the generic Natus header does not."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}: copy it from the hospital again, or leave it")
+    def __init__(self, where: str, reason: str, advice: str = "copy it from the hospital again, or leave it") -> None:
+        super().__init__(f"{where}: {reason}: {advice}")
 
 
 @dataclass(frozen=True)

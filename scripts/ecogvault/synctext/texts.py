@@ -12,9 +12,10 @@ Files copied by hand have a BOM, CRLF, UTF-16, blank lines. What is written has 
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ecogvault import natus
 from ecogvault.errors import EcogvaultError
 from ecogvault.person import Person, fold, letters, words
 
@@ -39,6 +40,12 @@ _IDENTIFYING = re.compile(
     r"|\bgender\b|\bsex\b|\bssn\b|\bmedical record|\baddress\b|\bphysician|\bdoctor\b|\btechnician|\btechnologist"
     r"|\boperator\b|\buser\b",
     re.IGNORECASE,
+)
+# What may tell a date: with separators, with a month's name, or as digits alone (8: a day, 10: time_t, 18: FILETIME).
+_DATED = re.compile(
+    r"\d{1,4}\s?[-/.]\s?\d{1,2}\s?[-/.]\s?\d{1,4}|(?<!\d)\d{8,}(?!\d)|\b(?:19|20)\d\d\b"
+    r"|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b|\d{1,2}:\d{2}",
+    re.IGNORECASE | re.ASCII,
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -80,7 +87,37 @@ def kind_of(data: bytes, *, cut: bool = False) -> str | None:
     return None
 
 
-def recode(data: bytes, original_stem: str, coded_stem: str, person: Person, *, where: str = "a sync text") -> bytes:
+def start_of(data: bytes, *, cut: bool = False) -> datetime | None:
+    """The time (UTC) of the earliest row of a text, or None for what is neither; `cut` as for kind_of."""
+    kind = kind_of(data, cut=cut)
+    text = _decoded(data)
+    if kind is None or text is None:
+        return None
+    lines = _lines(text)[: -1 if cut else None]
+    if kind == "snc":
+        stamps = [int(match["filetime"]) for line in lines if (match := _SNC_LINE.fullmatch(line))]
+        plausible = [stamp for stamp in stamps if _FILETIME_1990 <= stamp < _FILETIME_2100]
+        return min(map(natus.time_of, plausible), default=None)
+    times = [_vtc_time(match) for line in lines if (match := _VTC_LINE.fullmatch(line))]
+    return min((time.replace(tzinfo=UTC) for time in times if time is not None), default=None)
+
+
+def text_start(path: Path) -> datetime | None:
+    """As start_of, for a file; only the first 64 KiB are read. Raises OSError."""
+    with path.open("rb") as stream:
+        data = stream.read(_SAMPLE_BYTES + 1)
+    return start_of(data[:_SAMPLE_BYTES], cut=len(data) > _SAMPLE_BYTES)
+
+
+def recode(
+    data: bytes,
+    original_stem: str,
+    coded_stem: str,
+    person: Person,
+    *,
+    where: str = "a sync text",
+    shift: timedelta = timedelta(0),
+) -> bytes:
     """The text with coded names, as UTF-8 with LF, in the form that the lab's reader takes.
 
     Every occurrence of `original_stem` becomes `coded_stem`, and so does whatever stands before `_NNNN.avi` in a VTC
@@ -88,6 +125,9 @@ def recode(data: bytes, original_stem: str, coded_stem: str, person: Person, *, 
     header line that looks like a path or speaks of the patient or staff, becomes `X`. Stamps, times and video numbers
     stay as they are. The header gets its 10 (VTC) or 8 (SNC) lines: blank ones are dropped or added, surplus ones
     joined to the last; blank rows are dropped.
+
+    `shift`, whole seconds, is added to all times of rows; header lines and middle columns that may hold a date become
+    `X` then.
 
     Raises BadSyncText if it is neither kind, or a row cannot be read: rows are never dropped.
     """
@@ -105,10 +145,11 @@ def recode(data: bytes, original_stem: str, coded_stem: str, person: Person, *, 
     def coded(line: str) -> str:
         return stem.sub(lambda _: coded_stem, line) if stem else line
 
-    written = [_header_line(line, coded(line), person) for line in _fitted(lines[:first], header_lines)]
+    hides = _hider(person, dates=bool(shift))
+    written = [_header_line(line, coded(line), hides) for line in _fitted(lines[:first], header_lines)]
     for number, line in enumerate(lines[first:], first + 1):
         if line.strip():
-            row = _vtc_row(line, coded_stem) if kind == "vtc" else _snc_row(line, coded, person)
+            row = _vtc_row(line, coded_stem, shift) if kind == "vtc" else _snc_row(line, coded, hides, shift)
             if row is None:
                 raise BadSyncText(where, f"line {number} is not a row of {kind.upper()} text")
             written.append(row)
@@ -167,34 +208,54 @@ def _fitted(header: list[str], wanted: int) -> list[str]:
     return lines + [""] * (wanted - len(lines))
 
 
-def _header_line(line: str, coded: str, person: Person) -> str:
-    if holds_identifier(coded, person) or (_IDENTIFYING.search(line) and line.strip()):
+def _hider(person: Person, *, dates: bool) -> Callable[[str], bool]:
+    """What says of a text, original stems aside, whether it is not to be shown."""
+    return lambda text: holds_identifier(text, person) or (dates and _DATED.search(text) is not None)
+
+
+def _header_line(line: str, coded: str, hides: Callable[[str], bool]) -> str:
+    if hides(coded) or (_IDENTIFYING.search(line) and line.strip()):
         return REDACTED
     return coded
 
 
-def _vtc_row(line: str, coded_stem: str) -> str | None:
-    match = _VTC_LINE.fullmatch(line)
-    if not match:
-        return None
-    day, month, year, hour, minute, second = (
-        int(match[part]) for part in ("day", "month", "year", "hour", "minute", "second")
-    )
-    fraction = (match["fraction"] or "000")[:6]
+def vtc_line(name: str, time: datetime, fraction: str) -> str:
+    """One row of VTC text, as the lab's reader takes it."""
+    return f"{name} [{time:%d/%m}/{time.year:04}{time: %H:%M:%S}.{fraction}]"
+
+
+def _vtc_time(match: re.Match[str]) -> datetime | None:
+    """The time of a VTC row to the second, or None for one that no calendar has."""
+    parts = ("year", "month", "day", "hour", "minute", "second")
     try:
-        time = datetime(year, month, day, hour, minute, second)
+        return datetime(*(int(match[part]) for part in parts))  # type: ignore[arg-type]
     except ValueError:
         return None
-    return f"{coded_stem}_{match['number']}{match['suffix']} [{time:%d/%m}/{year:04}{time: %H:%M:%S}.{fraction}]"
 
 
-def _snc_row(line: str, coded: Callable[[str], str], person: Person) -> str | None:
+def _vtc_row(line: str, coded_stem: str, shift: timedelta) -> str | None:
+    match = _VTC_LINE.fullmatch(line)
+    time = _vtc_time(match) if match else None
+    if match is None or time is None:
+        return None
+    fraction = (match["fraction"] or "000")[:6]
+    return vtc_line(f"{coded_stem}_{match['number']}{match['suffix']}", time + shift, fraction)
+
+
+def _snc_row(line: str, coded: Callable[[str], str], hides: Callable[[str], bool], shift: timedelta) -> str | None:
     match = _SNC_LINE.fullmatch(line)
     if not match or not _is_row(line, _SNC_LINE):
         return None
     middle = (match["middle"] or "").split("\t")[:-1]
-    kept = [REDACTED if holds_identifier(coded(cell), person) else coded(cell) for cell in middle]
-    return "\t".join([match["stamp"], *kept, match["filetime"]])
+    kept = [REDACTED if hides(coded(cell)) else coded(cell) for cell in middle]
+    # Without a shift the digits stay as they were written.
+    last = str(int(match["filetime"]) + filetimes(shift)) if shift else match["filetime"]
+    return "\t".join([match["stamp"], *kept, last])
+
+
+def filetimes(shift: timedelta) -> int:
+    """A span in steps of 100 ns."""
+    return shift // timedelta(microseconds=1) * 10
 
 
 def holds_identifier(text: str, person: Person) -> bool:
