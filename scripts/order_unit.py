@@ -8,4 +8,4 @@ from ecogvault.scripting import job
 with job(snakemake) as rule:
     tree = Tree.of(rule.config)
     private = open_private(rule.config)
-    make_slip(rule.paths, private, rule.unit, rule.wildcards.fingerprint, mode=tree.file_mode, group=tree.gid)
+    make_slip(rule.config, private, rule.unit, rule.wildcards.fingerprint, mode=tree.file_mode, group=tree.gid)

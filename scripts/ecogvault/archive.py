@@ -14,6 +14,7 @@ from ecogvault.config import Config, ConfigError, Destination
 from ecogvault.deidentify import ensure_tree
 from ecogvault.files import lock
 from ecogvault.intake.assignment import read_sessions, unit_state
+from ecogvault.intake.settings import DEFAULTS, made_with
 from ecogvault.keys import recipients
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
@@ -61,6 +62,8 @@ def seal_unit(
     ensure_tree(config, private, unit, listed)
     generation = current_generation(paths, unit, listed)
     start = next(row.start for row in read_sessions(paths, unit.code) if row.unit == unit)
+    # As the content was made, whatever the configuration says by now.
+    start += made_with(paths, unit.code).get(unit, DEFAULTS).offset(start, config.zone)
     tree = Tree.of(config)
     # The orphan of a killed run may still be sealing this unit: tarball, index and statement belong together.
     with sealing_lock(tarball.parent, unit):

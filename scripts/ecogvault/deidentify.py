@@ -5,21 +5,23 @@ The manifest is written last, after the unit's generation was noted: what has a 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ecogvault import edf, registry, synctext
+from ecogvault import edf, natus, registry, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import lock, replacing, require_space, sweep
 from ecogvault.intake.assignment import note_manifest, read_sessions, unit_state
 from ecogvault.intake.find import stem
 from ecogvault.intake.headers import folder_names_another, names_another
+from ecogvault.intake.settings import Settings, settings_of
 from ecogvault.intake.slip import Name, RawChanged, read_names, read_slip, write_names
 from ecogvault.manifest import Entry, FileChanged, Manifest, entry_of
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
-from ecogvault.place import Tree, make_folder, place_all
+from ecogvault.place import Change, Tree, make_folder, place_all
 from ecogvault.private import Private
 from ecogvault.records import write_record
 
@@ -37,14 +39,17 @@ def deidentify(
     """Make the unit's coded files and its manifest. Returns remarks for the log.
 
     A recording's header is scrubbed, a session folder's files come under coded names, and text outputs get coded names
-    inside. Raises NotThePerson, RawChanged, what edf.scrub_file, place_all and synctext.recode raise, and OSError.
+    inside, or are made of the session folder's own tables. Where dates are shifted, they are everywhere but inside the
+    vendor's binary files. Raises NotThePerson, RawChanged, what edf.scrub_file, place_all, synctext.recode and
+    synctext.generated raise, and OSError.
     """
     tree = Tree.of(config)
     with _tree_lock(config, unit):
         entries, remarks = _make(config, private, unit, slip, tree, progress)
         # Still under the lock: the orphan of a killed run must not note older content after a later run's.
         content = Manifest.of(entries)
-        generation = note_manifest(private, Paths.of(config), unit, content.sha256)
+        settings = settings_of(config, private, unit)
+        generation = note_manifest(private, Paths.of(config), unit, content.sha256, settings)
         content.write(manifest, mode=tree.file_mode, group=tree.gid)
     return [*remarks, f"{len(content)} files, {content.total_size} bytes, generation {generation}"]
 
@@ -77,14 +82,60 @@ def _make(
     sources = _sources(paths, private, unit, slip)
     root = paths.subject(unit.code)
     make_folder(root, tree, root.parent)
+    settings = settings_of(config, private, unit)
+    rows = [row for row in read_sessions(paths, unit.code) if row.unit.number == unit.number]
+    offset = settings.offset(rows[0].start, config.zone)
     if unit.kind in RECORDING_KINDS:
-        return _recording(config, private, unit, sources, tree)
+        return _recording(config, private, unit, sources, tree, settings.shift_days)
     if unit.kind == "vid":
         _refuse_foreign_files(paths, private, unit)
-        raw = {name.coded: source for source, name in sources}
-        entries, counts = place_all(raw, root, f"vid/{unit.session}", tree, progress=progress)
-        return entries, [f"{count} files {how}" for how, count in sorted(counts.items())]
-    return _texts(paths, private, unit, sources, tree)
+        return _folder(paths, private, unit, sources, tree, settings, offset, progress)
+    return _texts(paths, private, unit, sources, tree, [row.stem for row in rows], offset)
+
+
+def _folder(
+    paths: Paths,
+    private: Private,
+    unit: Unit,
+    sources: list[tuple[Path, Name]],
+    tree: Tree,
+    settings: Settings,
+    offset: timedelta,
+    progress: Progress | None,
+) -> tuple[list[Entry], list[str]]:
+    """A session folder's files under coded names; with `natus: patch` without the names in their known slots."""
+    called = {name.raw.rpartition("/")[2]: name.coded.rpartition("/")[2] for _, name in sources}
+    seconds = int(offset.total_seconds())
+    changes = {}
+    names = [name for _, name in sources]
+    remarks = []
+    for source, name in sources:
+        try:
+            patches = natus.patches(source, unit.session, called, name.coded)
+        except natus.BadNatusFile as error:
+            if settings.patches_natus:
+                remarks.append(f"left as it is: {error}")
+            continue
+        if patches and settings.patches_natus:
+            after = tuple((one.offset, one.after) for one in patches)
+            changes[name.coded] = Change(seconds, after, after)
+            names += [Name(name.part, name.raw, name.coded, str(one.offset), one.before.hex()) for one in patches]
+        elif patches:
+            changes[name.coded] = Change(seconds, (), tuple((one.offset, one.before) for one in patches))
+    if settings.patches_natus:
+        # Before the files: what undoes a change is there when the change is.
+        write_names(private, paths, unit, names)
+        remarks.append(f"names rewritten in {sum(bool(one.patches) for one in changes.values())} files")
+    entries, counts = place_all(
+        {name.coded: source for source, name in sources},
+        paths.subject(unit.code),
+        f"vid/{unit.session}",
+        tree,
+        changes=changes,
+        default=Change(seconds),
+        progress=progress,
+    )
+    return entries, [*remarks, *(f"{count} files {how}" for how, count in sorted(counts.items()))]
 
 
 def _refuse_foreign_files(paths: Paths, private: Private, unit: Unit) -> None:
@@ -97,7 +148,7 @@ def _refuse_foreign_files(paths: Paths, private: Private, unit: Unit) -> None:
 
 
 def _recording(
-    config: Config, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
+    config: Config, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree, shift_days: int
 ) -> tuple[list[Entry], list[str]]:
     paths = Paths.of(config)
     source, name = sources[0]
@@ -114,6 +165,7 @@ def _recording(
         target,
         unit.code,
         policy=policy,
+        shift_days=shift_days,
         reflink=tree.link != "copy",
         mode=tree.file_mode,
         group=tree.gid,
@@ -148,16 +200,29 @@ def _record(unit: Unit, policy: edf.Policy, done: edf.Scrubbed) -> dict[str, Any
 
 
 def _texts(
-    paths: Paths, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree
+    paths: Paths,
+    private: Private,
+    unit: Unit,
+    sources: list[tuple[Path, Name]],
+    tree: Tree,
+    stems: list[str],
+    offset: timedelta,
 ) -> tuple[list[Entry], list[str]]:
     person = registry.subject(private, unit.code).person
     root = paths.subject(unit.code)
     names = []
     entries = []
+    made = 0
     for source, name in sources:
         data = source.read_bytes()
         role = name.coded.partition("/")[0]
-        text = synctext.recode(data, stem(role, name.raw), unit.session, person, where=f"{role} text of {unit}")
+        where = f"{role} text of {unit}"
+        if synctext.is_table(name.raw, role):
+            text = synctext.generated(data, role, unit.session, where=f"the .{role} file of {unit}", shift=offset)
+            made += 1
+        else:
+            own = [stem(role, name.raw), *stems]
+            text = synctext.recode(data, own, unit.session, person, where=where, shift=offset)
         target = root / name.coded
         make_folder(target.parent, tree, root.parent)
         sweep(target.parent, target.name)
@@ -166,7 +231,7 @@ def _texts(
         names += [name, Name(name.part, name.raw, name.coded, "*", data.hex())]
         entries.append(entry_of(root, name.coded))
     write_names(private, paths, unit, names)
-    return entries, [f"{len(entries)} text outputs"]
+    return entries, [f"{len(entries)} text outputs, {made} of them made from the session folder's own tables"]
 
 
 def _sources(paths: Paths, private: Private, unit: Unit, slip: Path) -> list[tuple[Path, Name]]:

@@ -93,6 +93,10 @@ class Paths:
         """Fingerprint, generation and manifest digest of each unit."""
         return self.private / code / "units.tsv"
 
+    def settings(self, code: str) -> Path:
+        """What units were made with, where it is not the default: shifted dates, rewritten names in vendor files."""
+        return self.private / code / "settings.tsv"
+
     def refreshed(self, code: str) -> Path:
         """Which sizes and times of raw files stand for which recorded fingerprint, though their times are new."""
         return self.private / code / "refreshed.tsv"

@@ -18,6 +18,7 @@ from ecogvault.config import Config, ConfigError
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import replacing, require_space, sync_folder, temporary_beside
 from ecogvault.manifest import Entry, sha256_of
+from ecogvault.natus import overlay
 from ecogvault.paths import Paths
 
 _CHUNK = 1024 * 1024
@@ -98,34 +99,70 @@ def open_folders(config: Config, files: Iterable[Path]) -> None:
             paths.results.chmod(stat.S_IMODE(status.st_mode) | tree.folder_mode)
 
 
+@dataclass(frozen=True)
+class Change:
+    """How a placed file differs from its raw one: `seconds` are added to its time, `patches` rewrite bytes in place.
+
+    `kept` are bytes (offset, bytes) that a copy from an earlier run must have to be kept: whether it was patched.
+    """
+
+    seconds: int = 0
+    patches: tuple[tuple[int, bytes], ...] = ()
+    kept: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def own(self) -> str | None:
+        """Why the file must be one of our own and no link to the raw one."""
+        if self.patches:
+            return "names in it are rewritten"
+        return "dates are shifted, and a link has the raw file's time" if self.seconds else None
+
+    def mtime_ns(self, raw: os.stat_result) -> int:
+        """The time of the placed file."""
+        return raw.st_mtime_ns + self.seconds * 1_000_000_000
+
+
+AS_IT_IS = Change()
+
+
 def place_all(
-    sources: Mapping[str, Path], root: Path, top: str, tree: Tree, *, progress: Callable[[int], None] | None = None
+    sources: Mapping[str, Path],
+    root: Path,
+    top: str,
+    tree: Tree,
+    *,
+    changes: Mapping[str, Change] | None = None,
+    default: Change = AS_IT_IS,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[list[Entry], dict[str, int]]:
     """Put each raw file of `sources` (coded path below `root` to raw file) in its place, and clear the rest of `top`.
 
-    What is there already with the raw file's size and time is kept, so that a broken run goes on where it was. Returns
-    the entries, hashed as they lie there, and how many files were reflinked, linked, copied and kept. Raises RawMoved,
-    CannotPlace, NoSpace, OSError.
+    `changes` says by coded path what is to differ, `default` what does in all others. What is there already with the
+    raw file's size and time is kept, so that a broken run goes on where it was. Returns the entries, hashed as they lie
+    there, and how many files were reflinked, linked, copied and kept. Raises RawMoved, CannotPlace, NoSpace, OSError.
     """
     counts: dict[str, int] = {}
     entries = []
     make_folder(root / top, tree, root)
-    waiting = sorted(sources.items())
-    for index, (coded, raw) in enumerate(waiting):
+    waiting = [(coded, raw, (changes or {}).get(coded, default)) for coded, raw in sorted(sources.items())]
+    folders: set[Path] = set()
+    for index, (coded, raw, change) in enumerate(waiting):
         target = root / coded
-        make_folder(target.parent, tree, root)
+        if target.parent not in folders:
+            make_folder(target.parent, tree, root)
+            folders.add(target.parent)
         before = raw.stat()
         expected = None
-        if _is_placed(target, before, tree):
+        if _is_placed(target, before, tree, change):
             how = "kept"
             _settle(target, before, tree)
-        elif _shared(raw, target, before, tree, coded):
+        elif _shared(raw, target, before, tree, coded, change):
             how = "linked" if target.stat().st_ino == before.st_ino else "reflinked"
         else:
             if "copied" not in counts:
                 _require_space(root, waiting[index:], tree)
             how = "copied"
-            expected = _copy(raw, target, before, tree)
+            expected = _copy(raw, target, before, tree, change)
         counts[how] = counts.get(how, 0) + 1
         size, sha256 = sha256_of(target)
         if _trace(raw.stat()) != _trace(before) or size != before.st_size:
@@ -136,18 +173,20 @@ def place_all(
         entries.append(Entry(coded, size, sha256))
         if progress is not None:
             progress(size)
+    for folder in folders:
+        sync_folder(folder)
     _clear(root / top, {root / coded for coded in sources})
     return entries, counts
 
 
-def _require_space(root: Path, waiting: Sequence[tuple[str, Path]], tree: Tree) -> None:
+def _require_space(root: Path, waiting: Sequence[tuple[str, Path, Change]], tree: Tree) -> None:
     """Raise NoSpace unless there is room for all that will have to be copied from now on."""
     device = root.stat().st_dev
     needed = 0
-    for coded, raw in waiting:
+    for coded, raw, change in waiting:
         status = raw.stat()
-        links = tree.link == "auto" and status.st_dev == device and _link_obstacle(status, tree) is None
-        if not links and not _is_placed(root / coded, status, tree):
+        links = tree.link == "auto" and status.st_dev == device and _link_obstacle(status, tree, change) is None
+        if not links and not _is_placed(root / coded, status, tree, change):
             needed += status.st_size
     require_space(root, needed, what="copying the files of this session")
 
@@ -156,7 +195,7 @@ def _trace(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _is_placed(target: Path, raw: os.stat_result, tree: Tree) -> bool:
+def _is_placed(target: Path, raw: os.stat_result, tree: Tree, change: Change = AS_IT_IS) -> bool:
     """Whether `target` holds the raw file, by size and time, in a way that the configuration still wants.
 
     What is the raw file itself must be what may be a hard link today; it is never changed to fit.
@@ -168,12 +207,19 @@ def _is_placed(target: Path, raw: os.stat_result, tree: Tree) -> bool:
     if not stat.S_ISREG(status.st_mode):
         return False
     if (status.st_dev, status.st_ino) == (raw.st_dev, raw.st_ino):
-        return tree.link in ("auto", "hardlink") and _link_obstacle(raw, tree) is None
+        return tree.link in ("auto", "hardlink") and _link_obstacle(raw, tree, change) is None
     return (
-        (status.st_size, status.st_mtime_ns) == (raw.st_size, raw.st_mtime_ns)
+        (status.st_size, status.st_mtime_ns) == (raw.st_size, change.mtime_ns(raw))
         and status.st_nlink == 1
         and tree.link != "hardlink"
+        and _has_bytes(target, change.kept)
     )
+
+
+def _has_bytes(file: Path, places: Iterable[tuple[int, bytes]]) -> bool:
+    """Whether a file has all of some bytes where they belong."""
+    with open(file, "rb", buffering=0) as stream:
+        return all(os.pread(stream.fileno(), len(data), offset) == data for offset, data in places)
 
 
 def _settle(target: Path, raw: os.stat_result, tree: Tree) -> None:
@@ -187,15 +233,15 @@ def _settle(target: Path, raw: os.stat_result, tree: Tree) -> None:
         target.chmod(tree.file_mode)
 
 
-def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str) -> bool:
+def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str, change: Change) -> bool:
     """Place a file without copying its bytes, if that can be had. Raises CannotPlace when it must be."""
     if tree.link in ("auto", "reflink"):
-        if _reflink(raw, target, status, tree):
+        if _reflink(raw, target, status, tree, change):
             return True
         if tree.link == "reflink":
             raise CannotPlace(f"link: reflink cannot be had for {coded} on this file system: use auto or copy")
     if tree.link in ("auto", "hardlink"):
-        obstacle = _link_obstacle(status, tree)
+        obstacle = _link_obstacle(status, tree, change)
         if obstacle is None and _hardlink(raw, target):
             return True
         if tree.link == "hardlink":
@@ -205,11 +251,13 @@ def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: 
     return False
 
 
-def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> bool:
+def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree, change: Change) -> bool:
     try:
         with open(raw, "rb") as source, replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
             fcntl.ioctl(stream.fileno(), _FICLONE, source.fileno())
-            os.utime(stream.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+            for offset, data in change.patches:
+                os.pwrite(stream.fileno(), data, offset)
+            os.utime(stream.fileno(), ns=(change.mtime_ns(status), change.mtime_ns(status)))
     except OSError as error:
         if error.errno in _NO_REFLINK:
             return False
@@ -217,8 +265,10 @@ def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> boo
     return True
 
 
-def _link_obstacle(status: os.stat_result, tree: Tree) -> str | None:
+def _link_obstacle(status: os.stat_result, tree: Tree, change: Change = AS_IT_IS) -> str | None:
     """Why a hard link will not do: through it the raw file would be changed, or could be by others."""
+    if change.own is not None:
+        return change.own
     if tree.folder_mode & 0o020:
         return "the tree is group-writable"
     if status.st_mode & 0o002:
@@ -241,21 +291,23 @@ def _hardlink(raw: Path, target: Path) -> bool:
     os.replace(temporary, target)
     # rename does nothing when both names are links to one file already.
     temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
     return True
 
 
-def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree) -> str:
-    """Copy a file and give it the raw file's time. Returns the SHA-256 (hex) of what was read."""
+def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree, change: Change) -> str:
+    """Copy a file, with what is to differ, and give it its time. Returns the SHA-256 (hex) of what was meant."""
+    offset = 0
     digest = hashlib.sha256()
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
     with open(raw, "rb", buffering=0) as source, replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
         while count := source.readinto(buffer):
+            overlay(view[:count], offset, change.patches)
             digest.update(view[:count])
             stream.write(view[:count])
+            offset += count
         stream.flush()
-        os.utime(stream.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+        os.utime(stream.fileno(), ns=(change.mtime_ns(status), change.mtime_ns(status)))
     return digest.hexdigest()
 
 

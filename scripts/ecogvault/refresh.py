@@ -5,11 +5,11 @@ manifest keeps its fingerprint, so that nothing is made or sent again; see intak
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecogvault import edf, registry
+from ecogvault import edf, natus, registry
 from ecogvault.config import Config
 from ecogvault.errors import Damaged
 from ecogvault.intake.assignment import UnitState, read_sessions, read_units
@@ -17,6 +17,7 @@ from ecogvault.intake.find import RawFile, item_files
 from ecogvault.intake.order import Row
 from ecogvault.intake.plan import fingerprint
 from ecogvault.intake.refreshed import note_refreshed, standing
+from ecogvault.intake.settings import DEFAULTS, Settings, made_with, settings_of
 from ecogvault.intake.slip import Name, read_names
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import RECORDING_KINDS, Unit
@@ -24,6 +25,7 @@ from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.registry import Subject
 
+_CHUNK = 1024 * 1024
 EQUAL, DIFFERS, UNKNOWN = "equal", "differs", "unknown"
 Progress = Callable[[int], None]
 
@@ -60,7 +62,7 @@ def find_moved(config: Config, private: Private, subject: Subject) -> tuple[list
         found = _files(private, rows)
         if found is None or unit not in states:
             continue
-        stat = fingerprint(private, found)
+        stat = fingerprint(private, found, settings_of(config, private, unit))
         if standing(paths, unit, stat) == states[unit].fingerprint:
             unchanged += 1
         else:
@@ -78,20 +80,24 @@ def refresh_unit(config: Config, private: Private, moved: Moved, progress: Progr
     manifest = _archived(paths, moved)
     if manifest is None:
         return Finding(UNKNOWN, "cannot be told: its manifest is not in the results; the next run makes it anew")
+    settings = settings_of(config, private, moved.unit)
+    if made_with(paths, moved.unit.code).get(moved.unit, DEFAULTS) != settings:
+        return Finding(DIFFERS, "is to be made otherwise (dates or natus): the next run makes a new generation")
     rows = read_names(paths, moved.unit)
     names = [name for name in rows if not name.offset]
     if _raw_paths(private, moved.rows) != {(name.part, name.raw) for name in names}:
         return Finding(DIFFERS, "differs: files were added or taken away; the next run makes a new generation")
     folders = {part.part: part.path for part in registry.parts(private, moved.unit.code)}
+    called = {name.raw.rpartition("/")[2]: name.coded.rpartition("/")[2] for name in names}
     archived = {entry.path: entry.sha256 for entry in manifest}
     for name in names:
         undo = [row for row in rows if row.offset and row.coded == name.coded]
         source = folders[name.part] / name.raw
-        policy = edf.read_policy(config["policy"])
-        if not _is_archived(source, moved.unit, archived.get(name.coded), undo, policy, progress or _no_progress):
+        policy, digest, told = edf.read_policy(config["policy"]), archived.get(name.coded), progress or _no_progress
+        if not _is_archived(source, moved.unit, settings, digest, undo, called, policy, told):
             return Finding(DIFFERS, f"differs in {name.coded}; the next run makes a new generation")
     found = _files(private, moved.rows)
-    if found is None or fingerprint(private, found) != moved.stat:
+    if found is None or fingerprint(private, found, settings) != moved.stat:
         return Finding(UNKNOWN, "cannot be told: its raw files changed while they were read; run again at rest")
     note_refreshed(private, paths, moved.unit, moved.stat, moved.state.fingerprint)
     return Finding(EQUAL, "new times, old content: nothing is made or sent again")
@@ -130,23 +136,62 @@ def _raw_paths(private: Private, rows: Sequence[Row]) -> set[tuple[int, str]]:
 
 
 def _is_archived(
-    source: Path, unit: Unit, expected: str | None, undo: Sequence[Name], policy: edf.Policy, progress: Progress
+    source: Path,
+    unit: Unit,
+    settings: Settings,
+    expected: str | None,
+    undo: Sequence[Name],
+    called: Mapping[str, str],
+    policy: edf.Policy,
+    progress: Progress,
 ) -> bool:
     """Whether a raw file is the one that gave the coded file of SHA-256 `expected`.
 
     `undo` are the records of what de-identification changed: a recording must have had those very bytes in its header,
-    a text must be, whole, the one that was coded.
+    a text must be, whole, the one that was coded. `called` are the coded names of a session folder's files.
     """
     if unit.kind in RECORDING_KINDS:
         try:
-            digest, changes = edf.scrubbed_sha256(source, unit.code, policy=policy, where=str(unit), progress=progress)
+            digest, changes = edf.scrubbed_sha256(
+                source,
+                unit.code,
+                policy=policy,
+                shift_days=settings.shift_days,
+                where=str(unit),
+                progress=progress,
+            )
         except edf.BadRecording:
             return False  # no longer a whole recording
         return digest == expected and {(one.offset, one.original) for one in undo} == {
             (str(change.offset), change.before.hex()) for change in changes
         }
+    if unit.kind == "vid" and undo:
+        return _is_patched(source, unit, expected, undo, called, progress)
     size, digest = sha256_of(source)
     progress(size)
     if unit.kind == "vid":
         return digest == expected
     return [hashlib.sha256(bytes.fromhex(one.original)).hexdigest() for one in undo] == [digest]
+
+
+def _is_patched(
+    source: Path, unit: Unit, expected: str | None, undo: Sequence[Name], called: Mapping[str, str], progress: Progress
+) -> bool:
+    """Whether a vendor file, with the names in its slots rewritten, is the one of SHA-256 `expected`."""
+    try:
+        patches = natus.patches(source, unit.session, called)
+    except natus.BadNatusFile:
+        return False  # no longer a file with known slots
+    if {(str(one.offset), one.before.hex()) for one in patches} != {(one.offset, one.original) for one in undo}:
+        return False
+    places = [(one.offset, one.after) for one in patches]
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    offset = 0
+    with source.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            natus.overlay(buffer[:count], offset, places)
+            digest.update(buffer[:count])
+            offset += count
+            progress(count)
+    return digest.hexdigest() == expected

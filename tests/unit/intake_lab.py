@@ -81,7 +81,7 @@ class Lab:
 
     def slip(self, unit: Unit, wanted: str) -> Path:
         self.paths.slips(self.code).mkdir(parents=True, exist_ok=True)
-        make_slip(self.paths, self.private, unit, wanted, mode=0o640, group=None)
+        make_slip(self.config, self.private, unit, wanted, mode=0o640, group=None)
         return self.paths.slip(unit, wanted)
 
     def id(self, path: Path) -> str:

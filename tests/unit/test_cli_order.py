@@ -3,7 +3,7 @@
 import os
 import random
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,10 +44,10 @@ class Lab:
         path.write_bytes(recording(patient=patient, recording="X", startdate=day, starttime=clock))
         return path
 
-    def session(self, name: str) -> Path:
+    def session(self, name: str, created: datetime = datetime(2021, 3, 3, 3, tzinfo=UTC)) -> Path:
         folder = self.raw / name
         folder.mkdir()
-        header = header_bytes("eeg", PERSON, datetime(2021, 3, 2, 20, tzinfo=UTC), random.Random(1))
+        header = header_bytes("eeg", PERSON, created, random.Random(1))
         (folder / f"{name}.eeg").write_bytes(header)
         (folder / f"{name}_0001.avi").write_bytes(b"RIFF")
         return folder
@@ -89,6 +89,44 @@ def test_the_proposed_order_is_shown_and_nothing_is_written(lab: Lab) -> None:
     assert told == f"to accept the proposed: ecogvault order {lab.code} --accept\n"
     assert lab.accepted() == {}
     assert lab.verbs() == []
+
+
+def test_a_recording_whose_clock_is_not_natus_s_is_remarked_when_proposed_and_when_accepted(lab: Lab) -> None:
+    for name, clock, seconds in (("a", "01.00.00", 2), ("b", "03.00.00", 3), ("c", "05.00.00", -3600)):
+        lab.edf(f"{name}.edf", day="03.03.21", clock=clock)
+        lab.session(name, datetime(2021, 3, 3, 9 + 2 * (ord(name) - 97), tzinfo=UTC) - timedelta(seconds=seconds))
+    for words in ((), ("--accept",), ()):
+        lines, _ = lab.run(*words)
+        assert "Natus" not in lines[1]
+        assert "the recording starts 0 min 03 s after Natus' time of creation" in lines[2]
+        assert "the recording starts 1 h 00 min before Natus' time of creation" in lines[3]
+
+
+@pytest.mark.parametrize(("hour", "shown"), [(8, "01:30:00.000"), (9, "01:30:00.000")])
+def test_in_the_hour_that_clocks_repeat_natus_tells_which_is_meant(lab: Lab, hour: int, shown: str) -> None:
+    lab.edf("b.edf", day="07.11.21", clock="01.30.00")
+    lab.session("b", datetime(2021, 11, 7, hour, 30, tzinfo=UTC))
+    lab.edf("a.edf", day="07.11.21", clock="01.10.00")
+    lab.session("a", datetime(2021, 11, 7, 9, 10, tzinfo=UTC))
+    lab.run("--accept")
+    starts = {row.item: row.start for row in read_sessions(Paths.of(lab.config), lab.code) if row.role == "edf"}
+    assert starts == {
+        "a.edf": datetime(2021, 11, 7, 9, 10, tzinfo=UTC),
+        "b.edf": datetime(2021, 11, 7, hour, 30, tzinfo=UTC),
+    }
+    # 01:30 before 01:10, or behind it: by the clock on the wall nobody could tell.
+    assert lab.accepted()["b.edf"] == f"{lab.code}_{1 if hour == 8 else 2}_edf"
+    lines, _ = lab.run()
+    assert shown in lines[1 if hour == 8 else 2]
+    assert not any("repeat" in line or "Natus" in line for line in lines)
+
+
+def test_without_natus_the_first_of_two_hours_is_taken_and_said(lab: Lab) -> None:
+    lab.edf("b.edf", day="07.11.21", clock="01.30.00")
+    lines, _ = lab.run("--accept")
+    assert "begins in the hour that clocks repeat" in lines[1]
+    (row,) = read_sessions(Paths.of(lab.config), lab.code)
+    assert row.start == datetime(2021, 11, 7, 8, 30, tzinfo=UTC)
 
 
 def test_accepting_gives_numbers_for_good(lab: Lab) -> None:

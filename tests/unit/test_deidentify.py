@@ -18,7 +18,7 @@ from ecogvault.manifest import FileChanged, Manifest, check
 from ecogvault.naming import Unit
 from ecogvault.records import read_record
 
-VTC = "\n" * 10 + "Quellmotz 1_0001.avi [02/03/2002 20:05:11.000]\n"
+VTC = "\n" * 10 + "Quellmotz 1_0001.avi [03/03/2002 01:05:12.000]\n"
 
 
 def raw_facts(lab: Lab) -> dict[str, tuple[object, ...]]:

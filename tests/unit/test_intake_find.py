@@ -1,7 +1,9 @@
 """What is found in a raw folder, however it is laid out: nothing in it is passed over in silence. All names made up."""
 
 import os
+import random
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from ecogvault.intake.find import Item, RawFile, find, item_files, stem
 from ecogvault.naming import coded_tree
+from ecogvault.person import Person
+from ecogvault.sandbox import made_natus
 
 VTC = "\n" * 10 + "Quellmotz_0001.avi [02/03/2021 17:05:11.000]\n"
 SNC = "\n" * 8 + "1\t132000000000000000\n2\t132000000010000000\n"
@@ -44,6 +48,31 @@ def test_recordings_session_folders_and_texts_are_found_at_any_depth(tmp_path: P
     }
     folder = next(item for item in find(tmp_path, 1) if item.role == "vid")
     assert [file.path for file in folder.files] == ["Q.eeg", "Q_0001.avi"]
+
+
+def test_the_tables_of_a_session_folder_are_items_if_they_are_known_and_named_if_not(tmp_path: Path) -> None:
+    make(tmp_path, "a/Q.eeg", "b/Q.eeg", "b/Q.snc", "c/Q.eeg", "c/Q.snc", "c/Q_001.snc", "d/Q.eeg", "d/deeper/Q.vtc")
+    generator = random.Random(1)
+    start = datetime(2021, 3, 2, tzinfo=UTC)
+    snc = made_natus.snc_bytes(Person("Quellmotz"), start, generator, rows=2, samples_per_second=256)
+    (tmp_path / "a" / "any.SNC").write_bytes(snc)
+    (tmp_path / "a" / "any.vtc").write_bytes(made_natus.vtc_bytes([("Q_0001.avi", start)], 60))
+    (tmp_path / "d" / "Q.snc").write_bytes(snc[:16] + b"\7\0" + snc[18:])
+    (tmp_path / "d" / "Q.vtc").write_bytes(b"x" * 20)
+    found = {item.path: (item.role, item.note, item.stem) for item in find(tmp_path, 1) if item.role != "vid"}
+    assert found == {
+        "a/any.SNC": ("snc", "", "a"),
+        "a/any.vtc": ("vtc", "", "a"),
+        "b/Q.snc": ("unread", "a damaged .snc", "b"),
+        "c/Q.snc": ("unread", "two .snc files", "c"),
+        "c/Q_001.snc": ("unread", "two .snc files", "c"),
+        "d/Q.snc": ("unread", "unknown: schema 7 of .snc", "d"),
+        "d/Q.vtc": (
+            "unread",
+            f"unknown: file type {'78' * 4}-{'78' * 2}-{'78' * 2}-{'78' * 2}-{'78' * 6} of .vtc",
+            "d",
+        ),
+    }
 
 
 def test_an_empty_raw_folder_holds_nothing_and_an_empty_folder_in_it_is_named(tmp_path: Path) -> None:

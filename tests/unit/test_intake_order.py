@@ -60,6 +60,104 @@ def test_what_shares_a_stem_is_one_session_that_starts_with_its_recording() -> N
     ]
 
 
+def text(path: str, hours: float | None, role: str = "vtc", *, size: int = 1) -> Timed:
+    return timed(role, path, hours, size=size)
+
+
+SESSIONS = (timed("edf", "Q.edf", 1, 1), timed("edf", "R.edf", 5, 1), timed("edf", "S.edf", 5.1, 1))
+
+
+@pytest.mark.parametrize(
+    ("texts", "placed", "left"),
+    [
+        # whatever it is called, its first row tells
+        ([text("x/R.txt", 1 + 1 / 6)], {"x/R.txt": 1}, {}),
+        ([text("monday.txt", 1 - 1 / 6), text("monday_snc.txt", 1, "snc")], {"monday.txt": 1, "monday_snc.txt": 1}, {}),
+        ([text("Q.txt", 1.17)], {}, {"Q.txt": "no session"}),
+        ([text("Q.txt", 0.83)], {}, {"Q.txt": "no session"}),
+        # two sessions are near: only its name can tell
+        ([text("x.txt", 5.05)], {}, {"x.txt": "two sessions"}),
+        ([text("S_vtc.txt", 5.01)], {"S_vtc.txt": 3}, {}),
+        # two texts for one session
+        ([text("a.txt", 1), text("b.txt", 1)], {"a.txt": 1}, {"b.txt": "copy"}),
+        ([text("a.txt", 1), text("b.txt", 1, size=2)], {}, {"a.txt": "two texts", "b.txt": "two texts"}),
+        ([text("a.txt", 1), text("q.txt", 1.01)], {"q.txt": 1}, {"a.txt": "second text"}),
+        # no time at all
+        ([text("q.txt", None), text("t.txt", None)], {"q.txt": 1}, {"t.txt": "no session"}),
+    ],
+)
+def test_a_text_belongs_to_the_one_session_that_starts_when_it_does(
+    texts: list[Timed], placed: dict[str, int], left: dict[str, str]
+) -> None:
+    proposal = propose(CODE, [], [*SESSIONS, *texts])
+    assert {row.item: row.unit.number for row in proposal.rows if row.unit.kind == "sync"} == placed
+    assert reasons(proposal.left) == left
+    # The same when the sessions were accepted before, and their raw files are gone.
+    accepted = propose(CODE, [], SESSIONS).rows
+    later = propose(CODE, accepted, texts)
+    assert {row.item: row.unit.number for row in later.rows} == placed
+    assert reasons(later.left) == left
+    assert all(row.start == accepted[row.unit.number - 1].start for row in later.rows)
+
+
+def test_the_window_is_as_wide_as_the_lab_says() -> None:
+    some = [SESSIONS[0], text("x.txt", 1.5)]
+    assert reasons(propose(CODE, [], some).left) == {"x.txt": "no session"}
+    assert propose(CODE, [], some, window=timedelta(minutes=30)).left == ()
+
+
+def test_a_session_that_has_its_text_takes_no_second_one() -> None:
+    accepted = propose(CODE, [], [*SESSIONS, text("a.txt", 1)]).rows
+    assert reasons(propose(CODE, accepted, [text("b.txt", 1)]).left) == {"b.txt": "second text"}
+
+
+def folder(path: str, hours: float, *tables: str, note: str = "") -> list[Timed]:
+    made = [timed(role, f"{path}/any.{role}") for role in tables]
+    if note:
+        made.append(Timed(Item(1, "unread", f"{path}/any.snc", (RawFile(".", 1, 0),), note), None, None))
+    return [timed("vid", path, hours), *made]
+
+
+def test_where_there_is_no_text_a_session_folder_s_own_table_is_taken() -> None:
+    some = [*folder("Q", 1, "snc", "vtc"), *folder("R", 3, "snc", "vtc"), text("monday.txt", 1)]
+    rows = [row for row in propose(CODE, [], some).rows if row.unit.kind == "sync"]
+    assert [(row.unit.number, row.role, row.item) for row in rows] == [
+        (1, "snc", "Q/any.snc"),
+        (1, "vtc", "monday.txt"),
+        (2, "snc", "R/any.snc"),
+        (2, "vtc", "R/any.vtc"),
+    ]
+    said = remarks(propose(CODE, [], some).rows)
+    assert "snc made from the session folder's own" in said[1]
+    assert "snc and vtc made from the session folder's own" in said[2]
+
+
+def test_tables_of_sessions_that_were_accepted_without_texts_are_proposed_and_then_kept() -> None:
+    accepted = propose(CODE, [], folder("a/Q", 1)).rows
+    later = [*folder("a/Q", 1, "vtc"), *folder("b/Q", 1, "vtc")]
+    proposal = propose(CODE, accepted, later)
+    assert [(row.unit.number, row.item) for row in proposal.rows] == [(1, "a/Q/any.vtc")]
+    assert reasons(proposal.left) == {"b/Q": "copy"}
+    again = propose(CODE, [*accepted, *proposal.rows], [*later, text("late.txt", 1)])
+    assert (again.rows, reasons(again.left)) == ((), {"b/Q": "copy", "late.txt": "second text"})
+
+
+def test_while_two_texts_contend_no_table_is_taken_in_their_place() -> None:
+    some = [*folder("Q", 1, "vtc"), text("a.txt", 1), text("b.txt", 1, size=2)]
+    assert {row.role for row in propose(CODE, [], some).rows} == {"vid"}
+
+
+def test_a_table_that_is_not_known_is_named_unless_a_text_stands_for_it() -> None:
+    some = folder("Q", 1, note="unknown: schema 3 of .snc")
+    assert reasons(propose(CODE, [], some).left) == {"Q/any.snc": "unknown: schema 3 of .snc"}
+    assert propose(CODE, [], [*some, text("x.txt", 1, "snc")]).left == ()
+
+
+def test_a_raw_folder_that_is_a_session_folder_has_its_tables_too() -> None:
+    some = [timed("vid", ".", 9), timed("snc", "any.snc"), timed("edf", "Quellmotz 2.edf", 9, 2)]
+    assert {row.unit.number for row in propose(CODE, [], some, {1: "quellmotz 2"}).rows} == {1}
+
+
 def test_a_raw_folder_that_is_a_session_folder_goes_by_its_own_name() -> None:
     some = [timed("vid", ".", 9), timed("edf", "Quellmotz 2.edf", 1, 2)]
     assert {row.unit.number for row in propose(CODE, [], some, {1: "quellmotz 2"}).rows} == {1}

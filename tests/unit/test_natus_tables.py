@@ -1,4 +1,4 @@
-"""The tables of Natus session folders, and the SNC and VTC text made of them. Written byte by byte, all names made up."""
+"""The tables of Natus session folders, and the SNC and VTC text made of them. Written byte by byte; made-up names."""
 
 import random
 import struct

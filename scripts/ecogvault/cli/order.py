@@ -72,9 +72,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _table(settings: Config, private: Private, subject: object, seen: object) -> str:
-    """One line a session, then what gets no number."""
+    """One line a session, then what gets no number. Dates are those of the raw export, shifted or not."""
     from ecogvault import registry
     from ecogvault.intake import Survey
+    from ecogvault.intake.clocks import differences
     from ecogvault.intake.find import extension
     from ecogvault.intake.order import remarks
     from ecogvault.registry import Subject
@@ -83,6 +84,9 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
     assert isinstance(subject, Subject)
     rows = [*seen.accepted, *seen.proposed]
     notes = remarks(rows)
+    folders = {part.part: part.path for part in registry.parts(private, subject.code)}
+    for number, words in differences(folders, rows).items():
+        notes[number].append(words)
     items = {(item.part, item.path, item.role): item for item in seen.items}
     lines = ["n    state     start                    length    EDF  video     text     remarks"]
     for number in sorted(notes):
@@ -92,7 +96,7 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
         folder = next((items.get((row.part, row.item, row.role)) for row in members if row.role == "vid"), None)
         clips = sum(extension(file.path) == "avi" for file in folder.files) if folder else 0
         first = members[0]
-        if _is_repeated(first.start, settings.zone):
+        if "vid" not in roles and _is_repeated(first.start, settings.zone):
             notes[number].append("begins in the hour that clocks repeat: look whether its place is right")
         lines.append(
             "  ".join(
@@ -108,7 +112,6 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
                 ]
             ).rstrip()
         )
-    folders = {part.part: part.path for part in registry.parts(private, subject.code)}
     for one in seen.left:
         where = private.private_id(folders[one.item.part] / one.item.path)
         lines.append(f"-    {one.reason:<8}  {where} ({one.item.role})")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ecogvault.errors import Damaged
 from ecogvault.files import lock
 from ecogvault.intake.order import Row
+from ecogvault.intake.settings import DEFAULTS, Settings, made_with, note_made
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
@@ -133,18 +134,24 @@ def note_fingerprints(private: Private, paths: Paths, code: str, fingerprints: d
             write_units(private, paths, code, wanted.values())
 
 
-def note_manifest(private: Private, paths: Paths, unit: Unit, manifest_sha256: str) -> int:
+def note_manifest(
+    private: Private, paths: Paths, unit: Unit, manifest_sha256: str, settings: Settings = DEFAULTS
+) -> int:
     """Remember a unit's content and return its generation: other content than before is the next one.
 
-    Called before the manifest appears under its name, so that no manifest is ever without a generation.
+    So is the same content with dates shifted otherwise: its tarball has other times. Called before the manifest appears
+    under its name, so that no manifest is ever without a generation.
     """
     with subject_lock(private, unit.code):
         states = read_units(paths, unit.code)
         state = states.get(unit, UnitState(unit, ""))
-        if state.manifest_sha256 != manifest_sha256:
+        shifted = made_with(paths, unit.code).get(unit, DEFAULTS).shift_days
+        if state.manifest_sha256 != manifest_sha256 or shifted != settings.shift_days:
             state = replace(state, generation=state.generation + 1, manifest_sha256=manifest_sha256)
             states[unit] = state
             write_units(private, paths, unit.code, states.values())
+        # Afterwards: a crash in between costs a generation, the other way round it would keep the old dates' one.
+        note_made(private, paths, unit, settings)
     return state.generation
 
 

@@ -7,10 +7,10 @@ too, which gets no number.
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ecogvault import synctext
+from ecogvault import natus, synctext
 from ecogvault.naming import RECORDING_KINDS, SESSION_EXTENSIONS, VENDOR_FOLDERS
 
 # What operating systems and editors leave in folders; no recording is called like that.
@@ -32,8 +32,9 @@ class RawFile:
 class Item:
     """One raw thing, which belongs to one session or to none.
 
-    `role` is `edf`, `bdf`, `vid` (a session folder), `snc` or `vtc` (a text output), or what gets no number: `empty` (a
-    folder without any file), `other` (a file that is none of these) or `link` (to a file or folder elsewhere).
+    `role` is `edf`, `bdf`, `vid` (a session folder), `snc` or `vtc` (a text output, or the table in a session folder
+    that one can be made of), or what gets no number: `empty` (a folder without any file), `unread` (a table of which no
+    text can be made, as `note` says), `other` (a file that is none of these) or `link` (to a file or folder elsewhere).
     `path` is relative to the raw folder of `part`, with `/`; `.` is the raw folder itself.
     """
 
@@ -41,6 +42,12 @@ class Item:
     role: str
     path: str
     files: tuple[RawFile, ...] = field(repr=False)
+    note: str = ""
+
+    @property
+    def home(self) -> str | None:
+        """The path of the session folder that a table lies in, None for everything else."""
+        return home(self.role, self.path)
 
     @property
     def stem(self) -> str:
@@ -59,11 +66,24 @@ class Item:
 
 
 def stem(role: str, path: str) -> str:
-    """The name of an item that its session's other items share, case folded. Text outputs may end in `_snc`, `_vtc`."""
+    """The name of an item that its session's other items share, case folded. Text outputs may end in `_snc`, `_vtc`.
+
+    A table has its session folder's.
+    """
+    folder = home(role, path)
+    if folder is not None:
+        role, path = "vid", folder
     name = path.rpartition("/")[2].casefold()
     if role != "vid":
         name = name.rpartition(".")[0] or name
     return re.sub(r"[ _.-](snc|vtc)$", "", name) if role in ("snc", "vtc") else name
+
+
+def home(role: str, path: str) -> str | None:
+    """The session folder of a table (`.` if it is the raw folder itself), by role and path; None for other items."""
+    if role == "unread" or synctext.is_table(path, role):
+        return path.rpartition("/")[0] or "."
+    return None
 
 
 def extension(name: str) -> str:
@@ -129,6 +149,7 @@ def _look(folder: Path, path: str, part: int, items: list[Item]) -> None:
         tree = tuple(sorted(_tree(folder, "")))
         items.append(Item(part, "vid", path or ".", tree))
         items.extend(_inside(folder, path, part))
+        items.extend(_tables(files, path, part))
         return
     items.extend(_links(folder, path, part))
     for entry in files:
@@ -142,6 +163,28 @@ def _look(folder: Path, path: str, part: int, items: list[Item]) -> None:
 def _single(entry: os.DirEntry[str], role: str, path: str, part: int) -> Item:
     """The item that is one file of the folder `path`."""
     return Item(part, role, _join(path, entry.name), (_raw_file(entry, "."),))
+
+
+def _tables(files: list[os.DirEntry[str]], path: str, part: int) -> Iterator[Item]:
+    """The clock and the list of videos of a session folder. They are part of it, and a text may be made of each."""
+    for kind in ("snc", "vtc"):
+        found = [entry for entry in files if extension(entry.name) == kind]
+        for entry in found:
+            note = f"two .{kind} files" if len(found) > 1 else _unreadable(Path(entry.path), kind)
+            yield replace(_single(entry, "unread" if note else kind, path, part), note=note)
+
+
+def _unreadable(path: Path, kind: str) -> str:
+    """Why no text can be made of a table; nothing if one can, as far as its beginning tells."""
+    with path.open("rb") as stream:
+        beginning = stream.read(natus.HEADER_BYTES)
+    try:
+        natus.identify(beginning, path.stat().st_size, kind)
+    except natus.UnknownSchema as error:
+        return f"unknown: {error.what}"
+    except natus.BadNatusFile:
+        return f"a damaged .{kind}"
+    return ""
 
 
 def _links(folder: Path, path: str, part: int) -> list[Item]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ecogvault import edf, natus
+from ecogvault import edf, natus, synctext
 from ecogvault.intake.find import Item
 from ecogvault.naming import RECORDING_KINDS
 from ecogvault.person import Person, letters, words
@@ -17,18 +17,23 @@ SHORT_NAME = 5
 
 @dataclass(frozen=True)
 class Timed:
-    """An item with its start and end (UTC); None where its headers do not say."""
+    """An item with its start and end (UTC); None where its headers do not say.
+
+    `other` is a recording's start if the second of two repeated hours is meant.
+    """
 
     item: Item
     start: datetime | None
     end: datetime | None
+    other: datetime | None = None
 
 
 def timed(root: Path, item: Item, zone: ZoneInfo, where: str) -> Timed:
     """When `item` starts and ends. `where` is its private id, for messages.
 
-    An EDF's start is local time of the recorder (EDF+ 2.1.3.3), a Natus file's creation time is UTC. In the hour that
-    clocks repeat the first of the two is meant, and a time that clocks skip is taken as if they had not. Raises
+    An EDF's start is local time of the recorder (EDF+ 2.1.3.3), a Natus file's creation time is UTC, and so are the
+    times of a text. In the hour that clocks repeat the first of the two is taken, and the second is `other`; a time
+    that clocks skip is taken as if they had not. A table in a session folder has no time of its own. Raises
     edf.BadRecording for a recording that is unreadable or truncated, and OSError as it comes.
     """
     path = root / item.path
@@ -37,11 +42,15 @@ def timed(root: Path, item: Item, zone: ZoneInfo, where: str) -> Timed:
         local = edf.start_of_recording(path, where).replace(tzinfo=zone)
         try:
             start = local.astimezone(UTC)
-            return Timed(item, start, start + timedelta(seconds=edf.duration(path, where)))
+            second = local.replace(fold=1).astimezone(UTC)
+            other = second if second > start else None
+            return Timed(item, start, start + timedelta(seconds=edf.duration(path, where)), other)
         except (OverflowError, ValueError):
             raise edf.BadRecording(where, "its start or length is beyond all calendars", "exclude it") from None
     if item.role == "vid":
         return Timed(item, natus.creation_time(path, where), None)
+    if item.role in ("snc", "vtc") and item.home is None:
+        return Timed(item, synctext.text_start(path), None)
     return Timed(item, None, None)
 
 

@@ -1,15 +1,18 @@
 """The order of sessions. Pure: items with times in, rows of the assignment out.
 
-A session is what shares a stem: a recording, a session folder, or both, and their text outputs. Sessions are numbered
-by start; numbers that were accepted never change. Source: DESIGN, section 4, "Order is accepted by a person".
+A session is what shares a stem: a recording, a session folder, or both. Text outputs, whatever they are called, go to
+the session at whose start their first row was written (see texts.py). Sessions are numbered by start; numbers that were
+accepted never change. Source: DESIGN, section 4, "Order is accepted by a person".
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ecogvault.intake.find import Item, stem
+from ecogvault import synctext
+from ecogvault.intake.find import Item, home, stem
 from ecogvault.intake.headers import Timed
+from ecogvault.intake.texts import WINDOW, Session, assign
 from ecogvault.naming import RECORDING_KINDS, Unit
 
 # Two sessions further apart than this are reported with the gap between them.
@@ -44,7 +47,8 @@ class Left:
     """An item that gets no number, and why.
 
     `copy` and `conflict`: another item has its place, with the same or with other content; `no start`: its headers do
-    not say when it begins; `no session`: it belongs to nothing that is numbered; `a link`, `empty`, `not there`.
+    not say when it begins; `no session`: it belongs to nothing that is numbered; `a link`, `empty`, `not there`. For
+    texts also `two sessions`, `two texts`, `second text`; for a table what is not known of it.
     """
 
     item: Item
@@ -65,22 +69,31 @@ def unit_kind(role: str) -> str:
 
 
 def propose(
-    code: str, accepted: Sequence[Row], timed: Sequence[Timed], tops: Mapping[int, str] | None = None
+    code: str,
+    accepted: Sequence[Row],
+    timed: Sequence[Timed],
+    tops: Mapping[int, str] | None = None,
+    window: timedelta = WINDOW,
 ) -> Proposal:
     """Rows for the items that `accepted` does not hold yet.
 
     `tops` maps a part to its raw folder's own name, which is the stem of a session folder that is the raw folder
-    itself. The order in which `timed` comes changes nothing.
+    itself. `window` is how far a text's first row may be from its session's start. The order in which `timed` comes
+    changes nothing.
     """
     stems = _Stems(tops or {})
     known = {(row.part, row.item, row.role) for row in accepted}
     sizes = {(one.item.part, one.item.path, one.item.role): one.item.size for one in timed}
     taken = {(stems.of_row(row), row.role): row for row in accepted}
     left: list[Left] = []
+    texts: list[Timed] = []
     groups: dict[str, dict[str, Timed]] = {}
     for one in sorted(timed, key=_place):
         item = one.item
         if (item.part, item.path, item.role) in known:
+            continue
+        if item.role in ("snc", "vtc", "unread"):
+            texts.append(one)
             continue
         if item.role in NOT_NUMBERED:
             left.append(Left(item, NOT_NUMBERED[item.role]))
@@ -105,8 +118,32 @@ def propose(
         number += 1
         late = last_start is not None and start < last_start
         rows += [_row(code, number, one.item, start, end, late) for one in members]
-    ordered = sorted([*left, *without], key=lambda one: (one.item.part, one.item.path, one.item.role))
+    placed, unplaced = assign(_sessions([*accepted, *rows], stems), texts, window, stems.of_item)
+    head = {row.unit.number: row for row in [*accepted, *rows]}
+    for target, one in placed:
+        first_row = head[target]
+        late = first_row.out_of_order and not first_row.accepted
+        rows.append(_row(code, target, one.item, first_row.start, first_row.end, late))
+    left += [*without, *(Left(one.item, reason) for one, reason in unplaced)]
+    ordered = sorted(left, key=lambda one: (one.item.part, one.item.path, one.item.role))
     return Proposal(tuple(sorted(rows, key=lambda row: (row.unit, row.role))), tuple(ordered))
+
+
+def _sessions(rows: Sequence[Row], stems: "_Stems") -> list[Session]:
+    """What texts may belong to: every session's start, its stems, its folders, and the texts that it has."""
+    members: dict[int, list[Row]] = {}
+    for row in rows:
+        members.setdefault(row.unit.number, []).append(row)
+    return [
+        Session(
+            number,
+            some[0].start,
+            frozenset(stems.of_row(row) for row in some if row.role not in ("snc", "vtc")),
+            frozenset((row.part, row.item) for row in some if row.role == "vid"),
+            frozenset(row.role for row in some if row.role in ("snc", "vtc")),
+        )
+        for number, some in sorted(members.items())
+    ]
 
 
 @dataclass(frozen=True)
@@ -116,10 +153,15 @@ class _Stems:
     tops: Mapping[int, str]
 
     def of_item(self, item: Item) -> str:
-        return stem(item.role, self.tops.get(item.part, ".")) if item.path == "." else item.stem
+        return self._of(item.role, item.part, item.path)
 
     def of_row(self, row: Row) -> str:
-        return stem(row.role, self.tops.get(row.part, ".")) if row.item == "." else row.stem
+        return self._of(row.role, row.part, row.item)
+
+    def _of(self, role: str, part: int, path: str) -> str:
+        if "." in (path, home(role, path)):
+            return stem("vid", self.tops.get(part, "."))
+        return stem(role, path)
 
 
 def _place(one: Timed) -> tuple[int, str, str]:
@@ -138,7 +180,7 @@ def _split(
     accepted: Sequence[Row], groups: dict[str, dict[str, Timed]], stems: _Stems
 ) -> tuple[list[Row], list[_Session], list[Left]]:
     """Items that join an accepted session, new sessions, and items without a start or a session."""
-    sessions = {stems.of_row(row): row for row in accepted}
+    sessions = {stems.of_row(row): row for row in accepted if row.role not in ("snc", "vtc")}
     joining: list[Row] = []
     starting: list[_Session] = []
     left: list[Left] = []
@@ -157,8 +199,18 @@ def _split(
         elif leading.start is None:
             left += [Left(one.item, "no start") for one in members]
         else:
-            starting.append((leading.start, leading.end, members))
+            starting.append((*_by_natus(leading, roles.get("vid")), members))
     return joining, starting, left
+
+
+def _by_natus(leading: Timed, folder: Timed | None) -> tuple[datetime, datetime | None]:
+    """Start and end of a session: of two hours of one name, Natus' clock (UTC) tells which a recording means."""
+    start = leading.start
+    assert start is not None
+    natus = folder.start if folder else None
+    if leading.other is None or natus is None or abs(leading.other - natus) >= abs(start - natus):
+        return start, leading.end
+    return leading.other, leading.end + (leading.other - start) if leading.end else None
 
 
 def _first_path(members: Sequence[Timed]) -> tuple[int, str]:
@@ -187,12 +239,15 @@ def remarks(rows: Sequence[Row]) -> dict[int, list[str]]:
             words.append("no EDF")
         if "vid" not in roles:
             words.append("no video")
+        made = sorted(row.role for row in members if synctext.is_table(row.item, row.role))
+        if made:
+            words.append(f"{' and '.join(made)} made from the session folder's own")
         if last is not None and start == sessions[last][0].start:
             words.append(f"same start as session {last}")
         elif end is not None and start < end:
-            words.append(f"overlaps session {longest} by {_span(end - start)}")
+            words.append(f"overlaps session {longest} by {span(end - start)}")
         elif end is not None and start - end > GAP:
-            words.append(f"{_span(start - end)} after session {longest} ended")
+            words.append(f"{span(start - end)} after session {longest} ended")
         if any(row.out_of_order for row in members):
             words.append("out of order")
         found[number] = words
@@ -203,6 +258,7 @@ def remarks(rows: Sequence[Row]) -> dict[int, list[str]]:
     return found
 
 
-def _span(span: timedelta) -> str:
-    hours, rest = divmod(int(span.total_seconds()), 3600)
+def span(length: timedelta) -> str:
+    """A length of time as remarks have it."""
+    hours, rest = divmod(int(length.total_seconds()), 3600)
     return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"

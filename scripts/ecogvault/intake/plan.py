@@ -22,6 +22,7 @@ from ecogvault.intake.assignment import (
 from ecogvault.intake.find import RawFile, item_files
 from ecogvault.intake.order import Left, Row
 from ecogvault.intake.refreshed import read_refreshed
+from ecogvault.intake.settings import DEFAULTS, Settings, settings_with, subject_shift
 from ecogvault.intake.survey import survey
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -130,15 +131,18 @@ def _fits(before: Sequence[Row], rows: Sequence[Row]) -> bool:
     )
 
 
-def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequence[Row]) -> dict[Unit, str]:
+def fingerprints(config: Config, private: Private, subject: Subject, rows: Sequence[Row]) -> dict[Unit, str]:
     """The fingerprint of each unit that `rows` make up.
 
-    12 hex digits of a keyed hash over role, path within the item, size and mtime (ns) of its raw files. Where raw
+    12 hex digits of a keyed hash over role, path within the item, size and mtime (ns) of its raw files, and whatever of
+    the configuration says how it is made and is not the default. Where raw
     files are gone, the fingerprint recorded last stands; where they were refreshed, that of their content. If none
     was recorded, it is the fingerprint of no files: making that slip fails and says that they are gone, where leaving
     the unit out would lose it in silence.
     """
+    paths = Paths.of(config)
     folders = {part.part: part.path for part in registry.parts(private, subject.code)}
+    shift = subject_shift(config, private, subject.code)
     members: dict[Unit, list[Row]] = {}
     for row in rows:
         members.setdefault(row.unit, []).append(row)
@@ -152,26 +156,27 @@ def fingerprints(private: Private, paths: Paths, subject: Subject, rows: Sequenc
             known = states.get(unit)
             found[unit] = known.fingerprint if known else fingerprint(private, ())
             continue
-        stat = fingerprint(private, files)
+        stat = fingerprint(private, files, settings_with(config, unit, shift))
         found[unit] = refreshed.get((str(unit), stat), stat)
     return found
 
 
-def fingerprint(private: Private, files: Iterable[tuple[str, Sequence[RawFile]]]) -> str:
-    """The fingerprint of one unit from its items' roles and files."""
-    facts = [[role, [[one.path, one.size, one.mtime_ns] for one in some]] for role, some in sorted(files)]
+def fingerprint(private: Private, files: Iterable[tuple[str, Sequence[RawFile]]], settings: Settings = DEFAULTS) -> str:
+    """The fingerprint of one unit from its items' roles and files, and from how it is to be made."""
+    facts: list[object] = [[role, [[one.path, one.size, one.mtime_ns] for one in some]] for role, some in sorted(files)]
+    if settings.facts:
+        facts.append(settings.facts)
     return private.keyed_hash(canonical(facts), FINGERPRINT_DIGITS)
 
 
 def _plan(config: Config, private: Private, subject: Subject) -> SubjectPlan:
-    paths = Paths.of(config)
     seen = survey(config, private, subject)
     minutes = config["settle_minutes"]
     settled = not minutes or seen.newest_ns <= time.time_ns() - round(minutes * 60_000_000_000)
     new = seen.proposed if config["accept"] == "auto" and settled else ()
     return SubjectPlan(
         subject.code,
-        fingerprints(private, paths, subject, [*seen.accepted, *new]),
+        fingerprints(config, private, subject, [*seen.accepted, *new]),
         new,
         waiting=0 if new else len(seen.proposed),
         left=seen.left,

@@ -5,16 +5,20 @@ Making it also writes `private/{code}/names/{unit}.tsv`, the only place where ra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ecogvault import registry
+from ecogvault.config import Config
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.intake.assignment import read_sessions
+from ecogvault.intake.clocks import differences
 from ecogvault.intake.find import item_files
 from ecogvault.intake.order import Row, remarks
 from ecogvault.intake.plan import fingerprint
 from ecogvault.intake.refreshed import standing
+from ecogvault.intake.settings import settings_of
 from ecogvault.intake.survey import IntakeError, collision_text
 from ecogvault.naming import NameCollision, Unit, coded_tree
 from ecogvault.paths import Paths
@@ -54,12 +58,15 @@ def coded_paths(unit: Unit, role: str, files: Sequence[str], previous: Mapping[s
     return {".": f"{role}/{unit.session}.{suffix}"}
 
 
-def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: int, group: int | None) -> None:
+def make_slip(config: Config, private: Private, unit: Unit, wanted: str, *, mode: int, group: int | None) -> None:
     """Write the unit's slip for the fingerprint `wanted`, and its names; older slips of the unit are removed.
+
+    Its times are shifted where dates are.
 
     Raises RawChanged when the raw files have another fingerprint by now, or are gone; IntakeError when two of them
     would get one name; OSError.
     """
+    paths = Paths.of(config)
     assignment = read_sessions(paths, unit.code)
     rows = [row for row in assignment if row.unit == unit]
     if not rows:
@@ -85,18 +92,21 @@ def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: 
             raw = row.item if one.path == "." else _below(row.item, one.path)
             names.append(Name(row.part, raw, coded[one.path]))
             files.append({"path": coded[one.path], "size": one.size})
-    if standing(paths, unit, fingerprint(private, found)) != wanted:
+    settings = settings_of(config, private, unit)
+    if standing(paths, unit, fingerprint(private, found, settings)) != wanted:
         raise RawChanged(f"the raw files of {unit} changed after this run was planned: run again when they are at rest")
     write_names(private, paths, unit, names)
+    offset = settings.offset(rows[0].start, config.zone)
+    clocks = differences(folders, [row for row in assignment if row.unit.number == unit.number])
     write_record(
         paths.slip(unit, wanted),
         {
             "schema": SCHEMA,
             "unit": str(unit),
             "fingerprint": wanted,
-            "start": rows[0].start.isoformat().replace("+00:00", "Z"),
-            "end": rows[0].end.isoformat().replace("+00:00", "Z") if rows[0].end else None,
-            "remarks": remarks(assignment)[unit.number],
+            "start": _text(rows[0].start + offset),
+            "end": _text(rows[0].end + offset) if rows[0].end else None,
+            "remarks": [*remarks(assignment)[unit.number], *clocks.values()],
             "files": sorted(files, key=lambda file: str(file["path"])),
         },
         mode=mode,
@@ -105,6 +115,10 @@ def make_slip(paths: Paths, private: Private, unit: Unit, wanted: str, *, mode: 
     for old in paths.slips(unit.code).glob(f"{unit}.*.json"):
         if old != paths.slip(unit, wanted):
             old.unlink()
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
 
 
 def read_slip(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from ecogvault import edf, registry
@@ -77,14 +78,22 @@ def survey(config: Config, private: Private, subject: Subject) -> Survey:
             where = private.private_id(str(part.path / item.path))
             if (item.part, item.path, item.role) in known:
                 found.append(Timed(item, None, None))
-            elif where in part.exclude or not matches(pattern, item, subject.person):
+            elif _is_excluded(private, part, item, where) or not matches(pattern, item, subject.person):
                 unmatched += 1
             else:
                 found.append(_examine(config, private, subject, part, item, where))
     tops = {part.part: part.path.name for part in registry.parts(private, subject.code)}
-    proposal = propose(subject.code, accepted, found, tops)
+    window = timedelta(minutes=config["sync_window_minutes"])
+    proposal = propose(subject.code, accepted, found, tops, window)
     _refuse_conflicts(private, subject, proposal.left)
     return Survey(tuple(accepted), proposal.rows, proposal.left, tuple(one.item for one in found), unmatched)
+
+
+def _is_excluded(private: Private, part: RawPart, item: Item, where: str) -> bool:
+    """Whether an item of private id `where` is left out, or the session folder of a table is."""
+    return where in part.exclude or (
+        item.home is not None and private.private_id(str(part.path / item.home)) in part.exclude
+    )
 
 
 def matches(pattern: str, item: Item, person: Person) -> bool:

@@ -15,7 +15,7 @@ from ecogvault.natus.header import (
     patient,
     read_generic_header,
 )
-from ecogvault.natus.slots import Patch, patches
+from ecogvault.natus.slots import Patch, overlay, patches
 from ecogvault.natus.tables import (
     Segment,
     SyncPoint,
@@ -44,6 +44,7 @@ __all__ = [
     "first_header",
     "header_files",
     "identify",
+    "overlay",
     "parse_generic_header",
     "parse_snc",
     "parse_stc",

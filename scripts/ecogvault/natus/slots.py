@@ -6,7 +6,7 @@ four texts of the generic header, the segments' names in .stc, and the videos' n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,14 @@ def patches(path: Path, session: str, names: Mapping[str, str], where: str = "a 
             parse_stc(data, where)
             found += _named(data, STC_START, STC_RECORD.size, _SEGMENT_BYTES, session, names)
     return found
+
+
+def overlay(buffer: memoryview, offset: int, places: Sequence[tuple[int, bytes]]) -> None:
+    """Write those of `places` (offset, bytes) that lie in it into `buffer`, a file's bytes from `offset` on."""
+    for start, data in places:
+        first, last = max(start, offset), min(start + len(data), offset + len(buffer))
+        if first < last:
+            buffer[first - offset : last - offset] = data[first - start : last - start]
 
 
 def _header(data: bytes, code: str) -> list[Patch]:

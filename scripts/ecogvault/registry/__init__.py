@@ -7,6 +7,7 @@
 from ecogvault.registry.enrol import NEW, DecideMatch, register
 from ecogvault.registry.errors import BadPerson, RegistryRefused
 from ecogvault.registry.people import make_person
+from ecogvault.registry.shift import shift_days
 from ecogvault.registry.tables import (
     AUTO,
     EVERYTHING,
@@ -44,5 +45,6 @@ __all__ = [
     "persons",
     "register",
     "set_status",
+    "shift_days",
     "subject",
 ]

@@ -11,6 +11,7 @@ from ecogvault.private import Private
 from ecogvault.records import utc_now
 from ecogvault.registry.errors import RegistryRefused
 from ecogvault.registry.people import Same, compare, merge
+from ecogvault.registry.shift import draw
 from ecogvault.registry.tables import (
     AUTO,
     EVERYTHING,
@@ -65,7 +66,9 @@ def register(
         if known:
             updated = replace(known, person=merge(known.person, person))
         else:
-            updated = Subject(_new_code(private, subjects, person), "arriving", person, registered=utc_now())
+            updated = Subject(
+                _new_code(private, subjects, person), "arriving", person, shift_days=draw(), registered=utc_now()
+            )
         before = load_parts(private)
         after = before if raw is None else _with_folder(before, updated.code, raw, match, decided or AUTO)
         if len(after) > len(before) and updated.status == "closed":

@@ -40,13 +40,16 @@ AUTO = "auto"  # not decided yet, because the folder was empty
 
 @dataclass(frozen=True)
 class Subject:
-    """A person under their code. `shift_days` is 0 when dates are kept; `registered` is UTC, as utc_now writes it."""
+    """A person under their code. `registered` is UTC, as utc_now writes it.
+
+    `shift_days` is added to all dates where the configuration says so; see shift.py.
+    """
 
     code: str
     status: str
     person: Person
     consent: str = ""
-    shift_days: int = 0
+    shift_days: int = field(default=0, repr=False)
     registered: str = ""
 
 

@@ -11,7 +11,7 @@ Files copied by hand have a BOM, CRLF, UTF-16, blank lines. What is written has 
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def text_start(path: Path) -> datetime | None:
 
 def recode(
     data: bytes,
-    original_stem: str,
+    original_stem: str | Sequence[str],
     coded_stem: str,
     person: Person,
     *,
@@ -120,11 +120,11 @@ def recode(
 ) -> bytes:
     """The text with coded names, as UTF-8 with LF, in the form that the lab's reader takes.
 
-    Every occurrence of `original_stem` becomes `coded_stem`, and so does whatever stands before `_NNNN.avi` in a VTC
-    line. A header line, or a middle column of SNC, that holds a name, record number or birth date of `person`, and a
-    header line that looks like a path or speaks of the patient or staff, becomes `X`. Stamps, times and video numbers
-    stay as they are. The header gets its 10 (VTC) or 8 (SNC) lines: blank ones are dropped or added, surplus ones
-    joined to the last; blank rows are dropped.
+    Every occurrence of `original_stem` (or of each of several) becomes `coded_stem`, and so does whatever stands before
+    `_NNNN.avi` in a VTC line. A header line, or a middle column of SNC, that holds a name, record number or birth date
+    of `person`, and a header line that looks like a path or speaks of the patient or staff, becomes `X`. Stamps, times
+    and video numbers stay as they are. The header gets its 10 (VTC) or 8 (SNC) lines: blank ones are dropped or added,
+    surplus ones joined to the last; blank rows are dropped.
 
     `shift`, whole seconds, is added to all times of rows; header lines and middle columns that may hold a date become
     `X` then.
@@ -140,10 +140,12 @@ def recode(
     first = _first_row(lines, form)
     if first is None:
         raise BadSyncText(where, "it has no rows")
-    stem = _stem_pattern(original_stem)
+    stems = _stem_patterns([original_stem] if isinstance(original_stem, str) else original_stem)
 
     def coded(line: str) -> str:
-        return stem.sub(lambda _: coded_stem, line) if stem else line
+        for stem in stems:
+            line = stem.sub(lambda _: coded_stem, line)
+        return line
 
     hides = _hider(person, dates=bool(shift))
     written = [_header_line(line, coded(line), hides) for line in _fitted(lines[:first], header_lines)]
@@ -187,6 +189,12 @@ def _is_row(line: str, form: re.Pattern[str]) -> bool:
     if not match:
         return False
     return form is _VTC_LINE or _FILETIME_1990 <= int(match["filetime"]) < _FILETIME_2100
+
+
+def _stem_patterns(stems: Sequence[str]) -> list[re.Pattern[str]]:
+    """Patterns of stems, longer ones first: one may be the beginning of another."""
+    patterns = map(_stem_pattern, sorted(set(stems), key=len, reverse=True))
+    return [pattern for pattern in patterns if pattern is not None]
 
 
 def _stem_pattern(stem: str) -> re.Pattern[str] | None:
