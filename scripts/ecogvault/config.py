@@ -18,7 +18,7 @@ from ecogvault.errors import EcogvaultError
 
 DEFAULT_CONFIG = Path("config/config.yaml")
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
-LATER_TYPES = ("glacier", "azure")  # in the design, not yet in the program
+LATER_TYPES = ("glacier",)  # in the design, not yet in the program
 KINDS = ("edf", "bdf", "vid", "sync")
 # Amazon's; another service (endpoint_url) may have its own. Source: Amazon S3 API reference, PutObject.
 STORAGE_CLASSES = (
@@ -64,7 +64,7 @@ class Destination:
 
     @property
     def type(self) -> str:
-        """`s3` or `folder`."""
+        """`s3`, `azure` or `folder`."""
         return str(self.settings["type"])
 
     @property
@@ -83,6 +83,19 @@ class Destination:
         if bucket is None:
             raise ConfigError(f"destinations.{self.name}.bucket names no bucket for kind {kind}: add it")
         return str(bucket)
+
+    def container(self, kind: str) -> str:
+        """The container for units of `kind`. Raises ConfigError when none is named."""
+        container = per_kind(self.settings.get("container"), kind)
+        if container is None:
+            raise ConfigError(f"destinations.{self.name}.container names no container for kind {kind}: add it")
+        return str(container)
+
+    def room(self, kind: str) -> str:
+        """Where below the destination units of `kind` lie: a bucket or container; empty in a folder."""
+        if self.type == "s3":
+            return self.bucket(kind)
+        return self.container(kind) if self.type == "azure" else ""
 
     def takes(self, kind: str) -> bool:
         """Whether units of `kind` go there at all (`kinds:`, by default all)."""
@@ -270,9 +283,9 @@ def _check_meaning(config: Config) -> None:
                 f"destinations.{name}.encrypt.vid must be true: the vendor's files inside session folders hold names "
                 "and leave the building only encrypted"
             )
+        for kind in filter(destination.takes, KINDS):
+            destination.room(kind)
         if destination.type == "s3":
-            for kind in filter(destination.takes, KINDS):
-                destination.bucket(kind)
             _check_s3(destination)
 
 

@@ -78,7 +78,7 @@ def check(config: Config) -> None:
         taken: dict[tuple[str, str], object] = {}
         for kind in filter(destination.takes, KINDS):
             _check_fields(destination, kind)
-            bucket = destination.bucket(kind) if destination.type == "s3" else ""
+            bucket = destination.room(kind)
             for key, owner in _keys(destination, kind):
                 if taken.setdefault((bucket, key), owner) != owner or key == HOW_TO_OPEN:
                     raise ConfigError(

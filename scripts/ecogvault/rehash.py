@@ -140,9 +140,10 @@ def _told(store: Store, one: Mapping[str, Any]) -> str:
         return "missing"
     if presence.size != one["size"]:
         return "wrong"
-    if presence.checksum is None or not one.get("crc64nvme"):
-        return "none"
-    return "right" if presence.checksum == one["crc64nvme"] else "wrong"
+    for told, confirmed in ((presence.checksum, one.get("crc64nvme")), (presence.md5, one.get("md5"))):
+        if told is not None and confirmed:
+            return "right" if told == confirmed else "wrong"
+    return "none"
 
 
 def newest(known: Mapping[int, ledger.Copy]) -> ledger.Copy | None:
@@ -235,7 +236,7 @@ class Reference:
 
 
 def reference(one: Mapping[str, Any], *, plain: bool) -> Reference | None:
-    """The digest that an object is compared with: its tree hash, else CRC64NVME, else (`plain`) its file's SHA-256.
+    """The digest that an object is compared with: tree hash, else CRC64NVME, MD5, or (`plain`) its file's SHA-256.
 
     None when none was recorded, as of an encrypted object that was adopted. Pure.
     """
@@ -243,6 +244,8 @@ def reference(one: Mapping[str, Any], *, plain: bool) -> Reference | None:
         return Reference(TreeHash, str(one["sha256_tree"]))
     if one.get("crc64nvme"):
         return Reference(Crc64Nvme, str(one["crc64nvme"]))
+    if one.get("md5"):
+        return Reference(hashlib.md5, str(one["md5"]))
     if plain and one.get("path") and one.get("sha256"):
         return Reference(hashlib.sha256, str(one["sha256"]))
     return None

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import boto3
 import pytest
+from azure.storage.blob import BlobServiceClient
 from botocore.config import Config
-from places import Bucket, Folder, Place, Server
+from places import Account, Bucket, Container, Folder, Place, Server
 from vaults import VaultServer
 
 from ecogvault.sandbox.servers import Services, running
@@ -15,7 +16,8 @@ from ecogvault.sandbox.servers import Services, running
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with running(tmp_path_factory.mktemp("sandbox")) as services, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("sandbox")
+    with running(folder, ["s3", "glacier"]) as services, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", services.s3["aws_access_key_id"])
         patch.setenv("AWS_SECRET_ACCESS_KEY", services.s3["aws_secret_access_key"])
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -40,10 +42,21 @@ def vaults(services: Services) -> VaultServer:
     return VaultServer(services.glacier, client)
 
 
-@pytest.fixture(params=["s3", "folder"])
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with running(tmp_path_factory.mktemp("azure"), only=["azure"]) as services, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURE_STORAGE_CONNECTION_STRING", services.azure["connection_string"])
+        with BlobServiceClient.from_connection_string(services.azure["connection_string"]) as client:
+            yield Account(services.azure["account_url"], services.azure["connection_string"], client)
+
+
+@pytest.fixture(params=["s3", "azure", "folder"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "s3":
         server: Server = request.getfixturevalue("server")
         return Bucket(server, server.bucket())
+    if request.param == "azure":
+        account: Account = request.getfixturevalue("account")
+        return Container(account, account.container())
     (tmp_path / "nas").mkdir()
     return Folder(tmp_path / "nas")

@@ -1,11 +1,16 @@
-"""Places to store in, seen from outside the store: a bucket on a real S3 server, and a folder."""
+"""Places to store in, seen from outside the store: a bucket on a real S3 server, an Azure container, and a folder."""
 
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobServiceClient
+
 from ecogvault.stores import Store
+from ecogvault.stores.azure import AzureStore
+from ecogvault.stores.azure_client import open_container
 from ecogvault.stores.folder import FolderStore
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
@@ -43,9 +48,14 @@ class Server:
 
 
 class Place(Protocol):
-    """Where a store keeps things, seen from outside the store."""
+    """Where a store keeps things, seen from outside the store.
+
+    `unfinished` counts uploads that were begun and not ended; `named` says whether each has a name of its own, so that
+    two of one key are two (Azure only knows the blocks that were sent under a key).
+    """
 
     part: int
+    named: bool
     spec: list[str]
 
     def store(self) -> Store: ...
@@ -59,6 +69,7 @@ class Bucket:
     server: Server
     name: str
     part: int = PART
+    named: bool = True
 
     @property
     def spec(self) -> list[str]:
@@ -78,9 +89,67 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Account:
+    """The Azure server, and a client of its own that the tests look with."""
+
+    account_url: str
+    connection_string: str
+    client: BlobServiceClient
+
+    def container(self) -> str:
+        """A new container."""
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        self.client.create_container(name)
+        return name
+
+    def store(self, container: str, *, account_url: str | None = None, attempts: int = 3, **rest: Any) -> AzureStore:
+        """The store under test, with small blocks. Credentials come from the environment."""
+        client = open_container(account_url or self.account_url, container, name="azure", connections=8)
+        return AzureStore("azure", client, **{"part_size": PART, "connections": 3, "attempts": attempts} | rest)
+
+
+@dataclass(frozen=True)
+class Container:
+    account: Account
+    name: str
+    part: int = PART
+    named: bool = False
+
+    @property
+    def spec(self) -> list[str]:
+        return ["azure", self.account.account_url, self.name]
+
+    @property
+    def client(self) -> Any:
+        return self.account.client.get_container_client(self.name)
+
+    def store(self) -> Store:
+        return self.account.store(self.name)
+
+    def content(self, key: str) -> bytes:
+        return bytes(self.client.download_blob(key).readall())
+
+    def plant(self, key: str, data: bytes) -> None:
+        self.client.upload_blob(key, data, overwrite=True)
+
+    def unfinished(self) -> int:
+        """Keys under which there are blocks and no blob."""
+        found = [one.name for one in self.client.list_blobs(include=["uncommittedblobs"])]
+        return len(set(found)) - len({one.name for one in self.client.list_blobs()})
+
+    def uncommitted(self, key: str) -> int:
+        """Blocks under a key that belong to no blob."""
+        try:
+            return len(self.client.get_blob_client(key).get_block_list("uncommitted")[1])
+        except HttpResponseError:
+            return 0
+
+
+@dataclass(frozen=True)
 class Folder:
     root: Path
     part: int = 4 * MIB
+    named: bool = True
 
     @property
     def spec(self) -> list[str]:

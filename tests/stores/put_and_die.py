@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from ecogvault.stores import Store
+from ecogvault.stores.azure import AzureStore
+from ecogvault.stores.azure_client import open_container
 from ecogvault.stores.folder import FolderStore
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
@@ -19,6 +21,10 @@ def main() -> None:
     if kind == "s3":
         endpoint, region, bucket = rest
         store = S3Store("s3", bucket, endpoint_url=endpoint, region=region, part_size=5 * MIB, connections=1)
+    elif kind == "azure":
+        url, container = rest
+        client = open_container(url, container, name="azure", connections=4)
+        store = AzureStore("azure", client, part_size=5 * MIB, connections=1)
     else:
         store = FolderStore("nas", Path(rest[0]), mode=0o2770)
     source = Recorded(pattern(int(size)), killing(int(kill_at)))

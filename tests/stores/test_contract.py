@@ -177,7 +177,7 @@ def test_a_killed_upload_goes_on_where_it_was(place, tmp_path, percent):
     ended = subprocess.run([sys.executable, str(script), *arguments], env=environment, check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL
     assert place.store().head("d/big") == Absent()
-    assert place.unfinished() == 1
+    assert place.unfinished() == (1 if place.named or kill_at else 0)
 
     data = pattern(size)
     with transfer_state(state_path, secrets_path, what="the test", wait=False) as state:
@@ -241,7 +241,8 @@ def test_what_an_interrupted_put_leaves_can_be_removed(place):
         with pytest.raises(OSError, match="read error"):
             place.store().put("d/k", source, metadata=META, state=UploadState.in_memory())
     put(place, "d/k2", b"other")
-    assert place.unfinished() == 2
-    assert place.store().abort_unfinished("d/k") == 2
+    left = 2 if place.named else 1
+    assert place.unfinished() == left
+    assert place.store().abort_unfinished("d/k") == left
     assert place.unfinished() == 0
     assert place.store().abort_unfinished("d/k") == 0

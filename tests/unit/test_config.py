@@ -17,6 +17,17 @@ def values(s3: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
     return {"destinations": {"nas": NAS, "s3": {**S3, **(s3 or {})}}, **settings}
 
 
+def azure(settings: dict[str, Any]) -> dict[str, Any]:
+    whole = {
+        "type": "azure",
+        "zone": "outside",
+        "form": "tarball",
+        "container": "c",
+        "account_url": "https://a.invalid",
+    }
+    return {"destinations": {"azure": {**whole, **settings}}}
+
+
 def without(key: str) -> dict[str, Any]:
     return {"destinations": {"s3": {name: value for name, value in S3.items() if name != key}}}
 
@@ -36,9 +47,13 @@ def without(key: str) -> dict[str, Any]:
         (values({"bucket": 5}), "destinations.s3.bucket must be of type "),
         (values({"zone": "elsewhere"}), "destinations.s3.zone must be one of inside, outside"),
         (values({"form": "zip"}), "destinations.s3.form must be one of files, tarball"),
-        (values({"type": "ftp"}), "destinations.s3.type must be one of s3, folder"),
+        (values({"type": "ftp"}), "destinations.s3.type must be one of s3, azure, folder"),
         (values({"type": "glacier"}), "destinations.s3.type: this version has no destination type 'glacier'"),
-        (values({"type": "azure"}), "destinations.s3.type: this version has no destination type 'azure'"),
+        (azure({"account_url": None}), "destinations.azure.account_url must be of type string"),
+        (azure({"account_url": "https://a.invalid/?sig=x"}), "destinations.azure.account_url must be text like "),
+        (azure({"container": {"vid": "v"}}), "destinations.azure.container names no container for kind edf"),
+        (azure({"tier": "Frozen"}), "destinations.azure.tier must be one of Hot, Cool, Cold, Archive"),
+        (azure({"bucket": "b"}), "destinations.azure.bucket: there is no such key"),
         (values({"storage_class": "DEEP"}), "destinations.s3.storage_class must be one of STANDARD, "),
         (values({"kms_key_id": "k"}), "destinations.s3.kms_key_id needs sse: aws:kms"),
         (values({"sse": "aes"}), "destinations.s3.sse must be one of AES256, aws:kms"),

@@ -36,6 +36,7 @@ cli __main__
 COMES_WITH = {
     "awscrt": "boto3",
     "botocore": "boto3",
+    "requests": "azure-storage-blob",  # by way of azure-core, which sends through it
     "mypy_boto3_s3": "boto3-stubs",
     "mypy_boto3_glacier": "boto3-stubs",
 }

@@ -27,7 +27,7 @@ from ecogvault.sandbox.servers import running  # noqa: E402
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Details of an S3 server for all labs of this worker; each has buckets of its own."""
-    with running(tmp_path_factory.mktemp("sandbox")) as services:
+    with running(tmp_path_factory.mktemp("sandbox"), only=["s3", "glacier"]) as services:
         yield services.s3
 
 
@@ -69,7 +69,7 @@ def _archive(tmp_path_factory: pytest.TempPathFactory) -> _Archive:
     root = tmp_path_factory.mktemp("archived")
     kept, live = root / "kept", root / "live"
     live.mkdir()
-    with running(live / "sandbox") as services:
+    with running(live / "sandbox", only=["s3", "glacier"]) as services:
         lab = make_lab(live / "lab", services.s3, prefix="lab", sessions=2)
         lab.snakemake()
         lab.check()
@@ -86,7 +86,7 @@ def archived_lab(_archive: _Archive) -> Iterator[Lab]:
     """
     shutil.rmtree(_archive.live, ignore_errors=True)
     subprocess.run(["cp", "-a", _archive.kept, _archive.live], check=True)
-    with running(_archive.live / "sandbox") as services:
+    with running(_archive.live / "sandbox", only=["s3", "glacier"]) as services:
         lab = Lab(_archive.live / "lab", services.s3, _archive.export, deepcopy(_archive.settings))
         for destination in lab.settings["destinations"].values():
             if destination["type"] == "s3":

@@ -260,7 +260,7 @@ class Yard:
 def yard_in(folder: Path) -> Iterator[Yard]:
     """A yard with a server of its own. What it leaves is checked at its end; then the server's data is removed."""
     folder.mkdir(parents=True)
-    with running(folder / "sandbox") as services:
+    with running(folder / "sandbox", only=["s3"]) as services:
         lab = make_lab(folder / "lab", services.s3, prefix="kills", people=())
         enlarge(lab)
         lab.register(HARD_NAME)

@@ -112,7 +112,6 @@ def git_work_tree(lab: Lab) -> Iterator[None]:
 SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a misspelt key": (settings(recipient="a.txt"), ("recipient: there is no such key", "did you mean 'recipients'?")),
     "a destination of type glacier": (destination(type="glacier"), ("destinations.extra.type", "'glacier'")),
-    "a destination of type azure": (destination(type="azure"), ("destinations.extra.type", "'azure'")),
     "video that would leave plain": (
         destination(form="files", encrypt={"vid": False}),
         ("destinations.extra.encrypt.vid must be true",),

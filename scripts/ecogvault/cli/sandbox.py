@@ -13,6 +13,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
     up = verbs.add_parser("up", help="start the local servers and write DIR/sandbox.json")
     up.add_argument("--dir", type=Path, required=True, help="their folder: data, logs and sandbox.json")
+    up.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        help="start only this server: s3 or azure (may be given twice; default: all that can run on this machine)",
+    )
     up.set_defaults(run=_up)
 
     down = verbs.add_parser("down", help="end the local servers of this folder; their data stays")
@@ -32,12 +38,21 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _up(args: argparse.Namespace) -> int:
     from ecogvault.sandbox import servers
+    from ecogvault.sandbox.processes import SandboxError
 
-    running = servers.are_up(args.dir)
-    details = servers.up(args.dir)
+    unknown = sorted(set(args.only or ()) - set(servers.NAMES))
+    if unknown:
+        raise SandboxError(f"--only knows {', '.join(servers.NAMES)}, and not {', '.join(unknown)}")
+    running = servers.are_up(args.dir, args.only)
+    details = servers.up(args.dir, args.only)
     print("the local servers are already running:" if running else "the local servers run:")
     for name, service in details.items():
-        print(f"  {name}: {service['endpoint_url']}, process {', '.join(map(str, service['pids']))}")
+        address = service.get("endpoint_url") or service["account_url"]
+        print(f"  {name}: {address}, process {', '.join(map(str, service['pids']))}")
+    for one in servers.SERVICES:
+        reason = one.lacking()
+        if args.only is None and reason:
+            print(f"  {one.name} is left out: {reason}")
     print(f"  addresses and keys: {args.dir / servers.FILE}")
     return 0
 

@@ -97,7 +97,7 @@ def run(folder: Path) -> tuple[Path, list[Shown]]:
     if not TEMPLATE.is_file() or not Path("Snakefile").is_file():
         raise SandboxError(f"the demo needs the Snakefile and {TEMPLATE}: run it in the project's folder")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _terminated_as_interrupted(), servers.running(folder / "sandbox") as services:
+    with _terminated_as_interrupted(), servers.running(folder / "sandbox", only=["s3"]) as services:
         config_file = folder / "config.yaml"
         config = write_config(TEMPLATE, config_file, folder, services.s3["endpoint_url"])
         _buckets(config, services.s3)

@@ -11,14 +11,16 @@ Details = dict[str, Any]
 
 @dataclass(frozen=True)
 class Service:
-    """The three things that can be done with a local server, each with the service's own folder.
+    """What can be done with a local server, each with the service's own folder.
 
     `start` returns when the server answers a signed request, and raises SandboxError otherwise, leaving no process.
     `answers` is whether the server of these details does so now. `stop` ends exactly what `start` started, also
-    after a crash of either side, and does nothing the second time.
+    after a crash of either side, and does nothing the second time. `lacking` is what this machine has not got that the
+    server cannot run without, None if it has everything.
     """
 
     name: str
     start: Callable[[Path], Details]
     answers: Callable[[Details], bool]
     stop: Callable[[Path], None]
+    lacking: Callable[[], str | None] = lambda: None

@@ -31,6 +31,10 @@ def open_store(destination: Destination, kind: str) -> Store:
         from ecogvault.stores.s3 import S3Store
 
         return S3Store.from_destination(destination, kind)
+    if destination.type == "azure":
+        from ecogvault.stores.azure import AzureStore
+
+        return AzureStore.from_destination(destination, kind)
     if destination.type == "folder":
         from ecogvault.stores.folder import FolderStore
 

@@ -31,7 +31,8 @@ __all__ = [
 class Present:
     """The object is there. `size` in bytes; `etag` without quotes; `checksum` is its CRC64NVME in hex, if known.
 
-    `metadata` has lower-case keys, and is empty in a folder.
+    `md5` is the MD5 (hex) that is kept with it, by whoever stored it, where the store keeps one (Azure). `metadata` has
+    lower-case keys, and is empty in a folder.
     """
 
     size: int
@@ -39,6 +40,7 @@ class Present:
     version_id: str | None
     metadata: Mapping[str, str]
     checksum: str | None
+    md5: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,26 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
+from typing import Any
 
 from ecogvault.stores.errors import SourceChanged
 from ecogvault.stores.pieces import TreeOfPieces
 
 
 class InOrder:
-    """A SHA-256 over pieces that several threads deliver at once, each piece hashed when its turn comes.
+    """A digest over pieces that several threads deliver at once, each piece hashed when its turn comes.
 
-    Pieces must be started in ascending order and without gaps; the piece at 0 starts again. `fail` lets all who wait go
-    on when a piece will never come.
+    By default SHA-256. Pieces must be started in ascending order and without gaps; the piece at 0 starts again.
+    `fail` lets all who wait go on when a piece will never come.
     """
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, new: Callable[[], Any] = hashlib.sha256) -> None:
+        self._new = new
+        self._hash = new()
         self._next = 0
         self._failed = False
         self._turn = Condition()
@@ -28,7 +30,7 @@ class InOrder:
         """Hash `data`, which stands at `offset`, after everything before it."""
         with self._turn:
             if offset == 0:
-                self._hash, self._next, self._failed = hashlib.sha256(), 0, False
+                self._hash, self._next, self._failed = self._new(), 0, False
             self._turn.wait_for(lambda: self._failed or self._next >= offset)
             if self._failed or self._next != offset:
                 return
@@ -44,8 +46,8 @@ class InOrder:
             self._turn.notify_all()
 
     def result(self) -> tuple[int, str]:
-        """How many bytes were hashed, and their SHA-256 in hex."""
-        return self._next, self._hash.hexdigest()
+        """How many bytes were hashed, and their digest in hex."""
+        return self._next, str(self._hash.hexdigest())
 
 
 class FileSource:

@@ -26,14 +26,16 @@ class Whole:
 
     sha256_tree: str
     crc64nvme: str | None
+    md5: str | None = None
 
 
 class UploadState:
     """One key's unfinished upload. Safe to use from several threads.
 
-    `upload_id` is the service's (S3) or the temporary file's name (folder). `digest` stands for the content: an upload
-    is only resumed for the same. A part that was acknowledged after the last save is found again by asking the service,
-    so that parts are saved at most once a second; begin, completing and forget are saved at once.
+    `upload_id` is the service's (S3), the temporary file's name (folder), or says only that blocks were sent (Azure).
+    `digest` stands for the content: an upload is only resumed for the same. A part that was acknowledged after the last
+    save is found again by asking the service, so that parts are saved at most once a second; begin, completing and
+    forget are saved at once.
     """
 
     def __init__(
