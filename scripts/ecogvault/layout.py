@@ -11,7 +11,7 @@ from itertools import product
 
 from ecogvault.config import Config, ConfigError, Destination, per_kind
 from ecogvault.manifest import Manifest
-from ecogvault.naming import KINDS, Unit
+from ecogvault.naming import CODE_PATTERN, KINDS, Unit
 
 TARBALL = "{code}/{unit}.g{g}.tar.zst.age"
 FILES: Mapping[str, str] = {
@@ -23,6 +23,8 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "nas": {"edf": "edf/{code}/{file}", "vid": "video/{code}/{code}_{n}/{file}", "sync": "{snc|vtc}/{code}/{file}"},
 }
 HOW_TO_OPEN = "HOW-TO-OPEN.txt"
+# A statement's or a manifest's key.
+BESIDE = re.compile(rf"(?P<code>{CODE_PATTERN})/{CODE_PATTERN}_\d+_\w+\.g\d+\.(statement\.json|manifest\.age)")
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 # Sessions and generations whose digits run together in a template that does not part them.
@@ -61,6 +63,27 @@ def statement_key(unit: Unit, generation: int) -> str:
 def manifest_key(unit: Unit, generation: int) -> str:
     """The key of the encrypted manifest that lies beside a set of files."""
     return f"{unit.code}/{unit}.g{generation}.manifest.age"
+
+
+def pattern(destination: Destination, kind: str) -> re.Pattern[str]:
+    """What the keys of `kind` at a destination look like; the group `code` is the subject."""
+    fields = {"n": r"\d+", "unit": rf"{CODE_PATTERN}_\d+_\w+", "g": r"\d+", "file": r".+", "snc|vtc": "(?:snc|vtc)"}
+    text = template(destination, kind)
+    parts, last, named = [], 0, False
+    for match in _FIELD.finditer(text):
+        parts.append(re.escape(text[last : match.start()]))
+        if match[1] == "code":
+            parts.append("(?P=code)" if named else f"(?P<code>{CODE_PATTERN})")
+            named = True
+        else:
+            parts.append(fields[match[1]])
+        last = match.end()
+    parts.append(re.escape(text[last:]))
+    whole = "".join(parts) + (r"(?:\.age)?" if destination.form == "files" else "")
+    if not named:
+        # A layout without {code} has it in {unit} or in the file's own name.
+        whole = rf"(?=.*?(?P<code>{CODE_PATTERN})_\d+){whole}"
+    return re.compile(whole)
 
 
 def excluded(destination: Destination, unit: Unit, manifest: Manifest) -> list[str]:

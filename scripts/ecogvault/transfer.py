@@ -119,6 +119,12 @@ class TransferState:
         write_record(self._secrets_path, {"schema": SCHEMA, "secrets": self._secrets}, mode=0o600)
 
 
+def unfinished_uploads(path: Path) -> list[str]:
+    """The upload ids that a state on disk knows, whoever has its lock. Raises Damaged, saying what to do."""
+    uploads = _read(path, "uploads", f"{path} is damaged: remove it, then run again; unfinished uploads start afresh")
+    return [str(one["upload_id"]) for one in uploads.values()]
+
+
 @contextmanager
 def transfer_state(path: Path, secrets_path: Path, *, what: str, wait: bool = True) -> Iterator[TransferState]:
     """Open the state of a transfer under an exclusive lock on `{path}` with the suffix `.lock`.

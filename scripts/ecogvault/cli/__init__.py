@@ -21,6 +21,7 @@ from ecogvault.errors import EcogvaultError
 VERBS = (
     "register",
     "subjects",
+    "preflight",
     "order",
     "refresh",
     "keygen",
@@ -31,6 +32,7 @@ VERBS = (
     "open",
     "legacy-open",
     "registry-restore",
+    "cleanup",
     "sandbox",
     "audit",
 )

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{len(found.ready)} unit(s) to reseal:")
             for line in cost(settings, found.ready, new_file_key=args.new_file_key):
                 print(line)
-            _confirm(args.yes)
+            confirm(args.yes, "Reseal?")
             identities = ask_identities(args.identity, args.passphrase_file)
             progress = progress_bar(sum(paths.sealed(unit).stat().st_size for unit in found.ready), "reseal")
             for unit in found.ready:
@@ -89,11 +89,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _confirm(yes: bool) -> None:
+def confirm(yes: bool, question: str) -> None:
     """Raises NotConfirmed unless a person at the terminal, or the command line, says yes."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise NotConfirmed("nothing was done: there is no terminal to ask at; --yes says that it is meant")
-    if input("Reseal? [y/N] ").strip().lower() not in ("y", "yes"):
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotConfirmed("nothing was done")

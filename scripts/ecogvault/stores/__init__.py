@@ -1,14 +1,31 @@
 """Where copies are kept: one interface (base), one module per type of store."""
 
 from ecogvault.config import Destination
-from ecogvault.stores.base import Absent, Listed, Presence, Present, Source, Store, Stored, Unknown, UploadState
+from ecogvault.stores.base import (
+    Absent,
+    Examined,
+    Finding,
+    KeepsUnfinished,
+    Listed,
+    Presence,
+    Present,
+    Source,
+    Store,
+    Stored,
+    Unfinished,
+    Unknown,
+    UploadState,
+)
 from ecogvault.stores.errors import BadSettings, KeyTaken, StoreError
 from ecogvault.stores.sources import BytesSource, FileSource, file_source
 
 __all__ = [
     "Absent",
     "BytesSource",
+    "Examined",
     "FileSource",
+    "Finding",
+    "KeepsUnfinished",
     "KeyTaken",
     "Listed",
     "Presence",
@@ -17,6 +34,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Stored",
+    "Unfinished",
     "Unknown",
     "UploadState",
     "file_source",

@@ -6,13 +6,17 @@ something is stored before the service has confirmed the bytes.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
 
 from ecogvault.stores.state import PartDone, UploadState, Whole
 
 __all__ = [
     "Absent",
     "Checked",
+    "Examined",
+    "Finding",
+    "KeepsUnfinished",
     "Listed",
     "PartDone",
     "Presence",
@@ -20,6 +24,7 @@ __all__ = [
     "Source",
     "Store",
     "Stored",
+    "Unfinished",
     "Unknown",
     "UploadState",
     "Whole",
@@ -88,6 +93,43 @@ class Checked(Protocol):
 
     def check(self) -> None:
         """Raise SourceChanged if what was read is not what was promised."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found out about a place where copies go. Nothing is sent where one is `refused`."""
+
+    level: Literal["ok", "warning", "refused"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload that was begun and neither completed nor ended. `size` in bytes, as far as the service has them."""
+
+    key: str
+    upload_id: str
+    begun: datetime
+    size: int
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """A store whose settings can be looked at."""
+
+    def examine(self) -> Iterator[Finding]:
+        """What is right about the place, and what is not. Raises StoreError when it cannot be reached."""
+
+
+@runtime_checkable
+class KeepsUnfinished(Protocol):
+    """A store that keeps what interrupted uploads have left until somebody removes it."""
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """All of them, whoever began them."""
+
+    def end(self, one: Unfinished) -> None:
+        """Remove one; one that is gone already is as good."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ class Denied(StoreError):
     """The credentials are valid, but do not permit the request."""
 
 
+class Exposed(StoreError):
+    """Anybody could read what would be stored."""
+
+
 class Unreachable(StoreError):
     """The service did not answer, also not after several attempts."""
 

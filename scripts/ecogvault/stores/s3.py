@@ -14,11 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from ecogvault.config import Destination
 from ecogvault.stores.base import (
     Absent,
+    Finding,
     Listed,
     Presence,
     Present,
     Source,
     Stored,
+    Unfinished,
     Unknown,
     UploadState,
     Whole,
@@ -38,7 +40,9 @@ from ecogvault.stores.errors import (
 from ecogvault.stores.pace import Pace
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3_client import code_of, explain, explained, make_client, status_of
+from ecogvault.stores.s3_examine import examine, refuse_public
 from ecogvault.stores.s3_options import Options
+from ecogvault.stores.s3_unfinished import unfinished
 from ecogvault.stores.s3_upload import Again, Target, abort, hex_of, send_parts, send_whole, unquoted
 
 if TYPE_CHECKING:
@@ -105,10 +109,25 @@ class S3Store:
         return f"bucket {self.bucket}"
 
     def preflight(self) -> None:
-        """Ask for one key of a listing: the cheapest request whose failure says why."""
+        """Ask for one key of a listing, the cheapest request whose failure says why, and refuse a public bucket."""
         with explained(self.bucket):
             self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
         self._bucket_seen = True
+        doubt = refuse_public(self._client, self.bucket)
+        if doubt:
+            _log.info("bucket %s: cannot tell whether it is public (%s)", self.bucket, doubt)
+
+    def examine(self) -> Iterator[Finding]:
+        """What is right about the bucket, and what is not; see ecogvault.stores.s3_examine."""
+        return examine(self._client, self.bucket, self._options)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """All unfinished multipart uploads of the bucket."""
+        return unfinished(self._client, self.bucket)
+
+    def end(self, one: Unfinished) -> None:
+        """Remove an unfinished multipart upload."""
+        abort(self._client, self.bucket, one.key, one.upload_id)
 
     def head(self, key: str) -> Presence:
         """Whether `key` is there; Unknown when the service does not say."""

@@ -1,6 +1,7 @@
 """The S3 client, and what its errors mean in words."""
 
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -33,21 +34,39 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 
-# Source: Amazon S3 API reference, each operation's "Permissions".
-_ACTIONS = {
-    "HeadObject": "s3:GetObject and s3:ListBucket",
-    "GetObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-    "ListParts": "s3:ListMultipartUploadParts",
-    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
-    "ListObjectsV2": "s3:ListBucket",
-    "HeadBucket": "s3:ListBucket",
-    "GetBucketVersioning": "s3:GetBucketVersioning",
+# What each request needs. Source: Amazon service authorization reference, "Actions defined by Amazon S3"; API
+# reference, each operation's "Permissions".
+ACTIONS: dict[str, tuple[str, ...]] = {
+    "HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "GetObject": ("s3:GetObject",),
+    "PutObject": ("s3:PutObject",),
+    "CreateMultipartUpload": ("s3:PutObject",),
+    "UploadPart": ("s3:PutObject",),
+    "CompleteMultipartUpload": ("s3:PutObject",),
+    "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
+    "ListParts": ("s3:ListMultipartUploadParts",),
+    "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "ListObjectsV2": ("s3:ListBucket",),
+    "HeadBucket": ("s3:ListBucket",),
+    "GetBucketVersioning": ("s3:GetBucketVersioning",),
+    "GetPublicAccessBlock": ("s3:GetBucketPublicAccessBlock",),
+    "GetBucketPolicyStatus": ("s3:GetBucketPolicyStatus",),
+    "GetBucketAcl": ("s3:GetBucketAcl",),
+    "GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
+    "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
+    "GetObjectLockConfiguration": ("s3:GetBucketObjectLockConfiguration",),
+    "DeleteObject": ("s3:DeleteObject",),
 }
+# What some requests need beside that, and when.
+_CREATING = {"tags": "s3:PutObjectTagging", "object_lock": "s3:PutObjectRetention"}
+ALSO: dict[str, dict[str, str]] = {
+    "GetObject": {"one version": "s3:GetObjectVersion"},
+    "PutObject": _CREATING,
+    "CreateMultipartUpload": _CREATING,
+    "DeleteObject": {"one version": "s3:DeleteObjectVersion"},
+}
+# Amazon's own words to those of the bucket's account, such as "... is not authorized to perform: s3:PutObject on ...".
+_NOT_AUTHORIZED = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 _BAD_CREDENTIALS = {
     "InvalidAccessKeyId": "the access key id is unknown to the service",
     "SignatureDoesNotMatch": "the secret access key does not belong to the access key id",
@@ -109,6 +128,13 @@ def _paced(pace: Pace, request: Any, **rest: Any) -> None:
         request.body = PacedBody(request.body, pace)
 
 
+def actions_of(operation: str) -> str:
+    """The IAM actions that a request needs, for messages."""
+    needed = " and ".join(ACTIONS.get(operation, (operation,)))
+    also = ", ".join(f"for {what} {action}" for what, action in ALSO.get(operation, {}).items())
+    return f"{needed} ({also})" if also else needed
+
+
 def code_of(error: ClientError) -> str:
     """The service's own word for what is wrong, or the HTTP status where it gave none."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -164,16 +190,15 @@ def _explain_answer(error: ClientError, bucket: str, what: str) -> StoreError:
         return BucketMissing(f"bucket {bucket} does not exist: create it, or correct its name in the configuration")
     if code == "InvalidObjectState":
         return Archived(f"{what} is archived ({code}): request its restoration first, then run again")
+    message = str(error.response.get("Error", {}).get("Message", ""))
     if status == 403:
-        return Denied(
-            f"{what}: permission denied ({code}): these credentials need "
-            f"{_ACTIONS.get(operation, operation)} on this bucket"
-        )
+        told = _NOT_AUTHORIZED.search(message)
+        needed = told[1] if told else actions_of(operation)
+        return Denied(f"{what}: permission denied ({code}): these credentials need {needed}; see docs/iam")
     if status == 404:
         return NotFound(f"{what} does not exist ({code})")
     if status == 429 or status >= 500:
         return Unreachable(
             f"{what}: the service fails or throttles ({status} {code}), also after retries: run again later"
         )
-    message = error.response.get("Error", {}).get("Message", "")
     return StoreError(f"{what}: {operation} was refused ({status} {code}): {message}")
