@@ -18,7 +18,7 @@ from ecogvault.intake.order import Row
 from ecogvault.intake.plan import fingerprint
 from ecogvault.intake.refreshed import note_refreshed, standing
 from ecogvault.intake.settings import DEFAULTS, Settings, made_with, settings_of
-from ecogvault.intake.slip import Name, read_names
+from ecogvault.intake.slip import Name, read_names, undo_of
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
@@ -90,8 +90,9 @@ def refresh_unit(config: Config, private: Private, moved: Moved, progress: Progr
     folders = {part.part: part.path for part in registry.parts(private, moved.unit.code)}
     called = {name.raw.rpartition("/")[2]: name.coded.rpartition("/")[2] for name in names}
     archived = {entry.path: entry.sha256 for entry in manifest}
+    changes = undo_of(rows)
     for name in names:
-        undo = [row for row in rows if row.offset and row.coded == name.coded]
+        undo = changes.get(name.coded, [])
         source = folders[name.part] / name.raw
         policy, digest, told = edf.read_policy(config["policy"]), archived.get(name.coded), progress or _no_progress
         if not _is_archived(source, moved.unit, settings, digest, undo, called, policy, told):

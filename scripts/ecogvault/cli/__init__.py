@@ -34,6 +34,7 @@ VERBS = (
     "registry-restore",
     "cleanup",
     "sandbox",
+    "reidentify",
     "audit",
 )
 

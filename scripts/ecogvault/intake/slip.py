@@ -135,6 +135,15 @@ def read_names(paths: Paths, unit: Unit) -> list[Name]:
     return [Name(int(row["part"]), row["raw"], row["coded"], row["offset"], row["original"]) for row in rows]
 
 
+def undo_of(names: Sequence[Name]) -> dict[str, list[Name]]:
+    """What undoes the changes to each coded file, by its coded path; files that were not changed are left out."""
+    found: dict[str, list[Name]] = {}
+    for name in names:
+        if name.offset:
+            found.setdefault(name.coded, []).append(name)
+    return found
+
+
 def write_names(private: Private, paths: Paths, unit: Unit, names: Sequence[Name]) -> None:
     """Write the raw and coded names of a unit, and what undoes its changes."""
     private.folder(unit.code, "names")
