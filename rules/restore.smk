@@ -26,6 +26,22 @@ rule restore_unit:
         "../scripts/restore_unit.py"
 
 
+# One file alone: only its own bytes are fetched. The digest is that of its path in the manifest.
+rule restore_file:
+    output:
+        record="<restored>/{destination}/{code}_{n}_{kind}.{digest}.json",
+    log:
+        "<logs>/restore_file/{destination}/{code}_{n}_{kind}.{digest}.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    resources:
+        mem_mb=400,
+    params:
+        path=lambda wildcards: PLAN.asked_path,
+    script:
+        "../scripts/restore_file.py"
+
+
 # A restore of what no ledger knows stops here, with a line that says why.
 rule refuse_restore:
     output:

@@ -47,6 +47,7 @@ DEFAULTS: Mapping[str, Any] = {
     "group": None,
     "mode": "750",
     "sealed": {"path": None, "keep": "until_verified"},
+    "copies": None,
     "restored": "restored",
 }
 
@@ -277,7 +278,10 @@ def _check_meaning(config: Config) -> None:
         other = os.path.abspath(config.path(key))
         if os.path.commonpath([private, other]) in (private, other):
             raise ConfigError(f"{key} and private must be folders apart: names never lie where results do")
+    _check_copies(config)
     for name, destination in config.destinations.items():
+        if name == "any":
+            raise ConfigError("destinations.any: `from=any` means the best copy: give the destination another name")
         if destination.leaves_plain_outside("vid"):
             raise ConfigError(
                 f"destinations.{name}.encrypt.vid must be true: the vendor's files inside session folders hold names "
@@ -287,6 +291,16 @@ def _check_meaning(config: Config) -> None:
             destination.room(kind)
         if destination.type == "s3":
             _check_s3(destination)
+
+
+def _check_copies(config: Config) -> None:
+    copies = config["copies"] or {}
+    named = copies.get("destinations", config.destinations)
+    for name in named:
+        if name not in config.destinations:
+            raise ConfigError(f"copies.destinations: there is no destination '{name}'")
+    if copies.get("minimum", 0) > len(named):
+        raise ConfigError(f"copies.minimum is {copies['minimum']}, but only {len(named)} destinations can count")
 
 
 def _check_s3(destination: Destination) -> None:

@@ -36,8 +36,8 @@ class Copy:
     `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, and for
     sets of files the `path` in the manifest and the plaintext's `sha256`. `evidence` is None while the copy is not
     complete, or after it was found missing or wrong (`fault` then says what). `spoilt` holds, by key, the ETag that a
-    wrong object had when it was confirmed. `read` are keys of objects that were read back and right since `read_at`,
-    when the whole copy last was.
+    wrong object had when it was confirmed. `proven` says when each kind of evidence was last found. `read` are keys of
+    objects that were read back and right since `read_at`, when the whole copy last was.
     """
 
     generation: int
@@ -48,6 +48,7 @@ class Copy:
     evidence: str | None = None
     at: str = ""
     fault: str | None = None
+    proven: Mapping[str, str] = field(default_factory=dict)
     spoilt: Mapping[str, str | None] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
     read_at: str = ""
@@ -112,16 +113,24 @@ def _after(copy: Copy, line: Mapping[str, Any]) -> Copy:
         return replace(copy, read=copy.read | set(line["keys"]))
     if kind == "acknowledged":
         excluded = tuple(line.get("excluded", ()))
-        return replace(copy, evidence=kind, fault=None, excluded=excluded, bytes_sent=int(line["bytes_sent"]), at=at)
+        return replace(
+            copy,
+            evidence=kind,
+            fault=None,
+            excluded=excluded,
+            bytes_sent=int(line["bytes_sent"]),
+            at=at,
+            proven={kind: at},
+        )
     if kind in FAULTS:
-        return replace(copy, evidence=None, fault=kind, at=at, read=copy.read - set(line["keys"]))
+        return replace(copy, evidence=None, fault=kind, at=at, read=copy.read - set(line["keys"]), proven={})
     if kind in EVIDENCE:
         if copy.evidence is None:
             return copy
         if kind in ("rehashed", "restored"):
             copy = replace(copy, read=frozenset(), read_at=at)
         better = EVIDENCE.index(kind) >= EVIDENCE.index(copy.evidence)
-        return replace(copy, evidence=kind if better else copy.evidence, at=at)
+        return replace(copy, evidence=kind if better else copy.evidence, at=at, proven={**copy.proven, kind: at})
     raise Damaged(f"a ledger holds an event of kind '{kind}', which this version does not know: use the newer version")
 
 

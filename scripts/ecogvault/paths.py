@@ -4,6 +4,7 @@ All names below `results/` are codes. Source: DESIGN, sections 4 and 5.
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from ecogvault.config import Config
@@ -79,9 +80,10 @@ class Paths:
         """State of a running or interrupted upload."""
         return self.subject(unit.code) / "transfer" / destination / f"{unit}.json"
 
-    def restored_record(self, destination: str, unit: Unit) -> Path:
-        """What a restore found and proved; the files lie in the folder of the same stem."""
-        return self.restored / destination / f"{unit}.json"
+    def restored_record(self, destination: str, unit: Unit, path: str | None = None) -> Path:
+        """What a restore of a unit, or of its one file `path`, found and proved; the files lie in the unit's folder."""
+        one = f".{sha256(path.encode()).hexdigest()[:12]}" if path is not None else ""
+        return self.restored / destination / f"{unit}{one}.json"
 
     # --- private -----------------------------------------------------------------------------------------------------
 

@@ -9,22 +9,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, edf, gate, intake, layout
+from ecogvault import closing, edf, evidence, gate, intake, layout
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
 from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
-from ecogvault.ledger import copies, newest_copy
+from ecogvault.ledger import copies
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.phi import honoured, read_verdict, read_waivers, shown
 from ecogvault.private import Private, open_private
 from ecogvault.registry_copy import digest as registry_digest
-from ecogvault.verify import chosen_units
+from ecogvault.restore import asked
 
 # What is held until the process ends; the system lets go of it even after `kill -9`.
 _RUN = ExitStack()
+_SHORT = 10  # units that fall short and are named
 
 
 @dataclass(frozen=True)
@@ -167,40 +168,34 @@ class Plan:
 
     @cached_property
     def restores(self) -> list[str]:
-        """The records of the restores that `--config unit= subject= kind= from=` ask for.
+        """The records of the restores that `--config unit= subject= kind= file= date= from=` ask for.
 
         When they cannot be done it is said why, and the answer is a file that is never made, as for a stopped subject:
         an error raised while Snakemake asks would be shown with a traceback.
         """
-        if self.restore_problem:
-            _say(f"restore: {self.restore_problem}")
+        try:
+            found = asked.wanted(self.config)
+        except EcogvaultError as error:
+            _say(f"restore: {error}")
             return [str(self.paths.restored / "asked.never")]
-        name = self.config["from"]
-        return [str(self.paths.restored_record(name, unit)) for unit in chosen_units(self.config, name)]
+        for one in found:
+            if one.why:
+                _say(f"restore: {one.path or one.unit} {one.why}")
+        return [str(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
 
-    @cached_property
+    @property
     def restore_problem(self) -> str | None:
         """Why the restores that were asked for cannot be done, or None."""
         try:
-            self._require_restorable()
+            asked.wanted(self.config)
         except EcogvaultError as error:
             return str(error)
         return None
 
-    def _require_restorable(self) -> None:
-        name = self.config["from"]
-        if not (self.config["unit"] or self.config["subject"]) or not name:
-            raise ConfigError(
-                "restore needs to know what, and from where: "
-                "snakemake restore --config unit=df5c5206_3_vid from=s3 (or subject=df5c5206, with or without kind=vid)"
-            )
-        if name not in self.config.destinations:
-            raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(self.config.destinations)}")
-        units = chosen_units(self.config, name)
-        if not units:
-            raise ConfigError(f"no ledger of {name} knows a unit that was asked for")
-        for unit in units:
-            newest_copy(self.config, unit, name)
+    @property
+    def asked_path(self) -> str | None:
+        """The one file that is to be restored, by its path in the manifest of its unit."""
+        return asked.named_file(str(self.config["file"]))[1] if self.config["file"] else None
 
     @cached_property
     def policy(self) -> str:
@@ -294,6 +289,15 @@ def close(made: Plan, *, succeeded: bool) -> None:
         command=closing.own_command(),
     ):
         _say(line)
+    for line in _short(made):
+        _say(line)
+
+
+def _short(made: Plan) -> list[str]:
+    """The units that have fewer proven copies than the lab's policy asks for."""
+    found = evidence.shortfalls(made.config, list(made.units))
+    more = [f"copies: and {len(found) - _SHORT} more units fall short"] if len(found) > _SHORT else []
+    return [f"copies: {one}" for one in found[:_SHORT]] + more
 
 
 def _named(made: Plan) -> list[str]:

@@ -87,14 +87,13 @@ def fetched(
         have = _hash_what_is_there(stream, size, tree)
         if progress is not None and have:
             progress(have)
-        if have < size:
-            for piece in store.get(key, have, size - have if have else None, version_id):
-                tree.update(piece)
-                stream.write(piece)
-                have += len(piece)
-                if progress is not None:
-                    progress(len(piece))
         try:
+            if have < size:
+                for piece in store.get(key, have, size - have if have else None, version_id):
+                    tree.update(piece)
+                    stream.write(piece)
+                    if progress is not None:
+                        progress(len(piece))
             stream.seek(0)
             yield stream, tree.hexdigest()
         except (Damaged, NotWhatWasArchived, WrongBytes):

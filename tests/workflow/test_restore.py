@@ -1,0 +1,105 @@
+"""Restores as targets, on the real snakemake: one file, a day, the best copy; never over different files."""
+
+import json
+from pathlib import Path
+
+from lab import Job, Lab
+
+from ecogvault.naming import Unit
+
+
+def tree(lab: Lab, path: str) -> bytes:
+    """A file of the de-identified tree, by its path in the manifest."""
+    return (lab.paths.subject(lab.code()) / path).read_bytes()
+
+
+def restored(lab: Lab, unit: Unit, destination: str) -> dict[str, bytes]:
+    """What was restored of a unit, by path in the manifest."""
+    folder = lab.paths.restored / destination / str(unit)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_file_comes_back_alone_from_a_tarball_and_from_a_set_of_files(archived_lab: Lab) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "vid")
+    clip = f"{unit.session}/{unit.session}_0001.avi"
+    for destination in ("deep", "s3", "nas"):
+        asked = ("--config", f"file={clip}", f"from={destination}", "--", "restore")
+        (job,) = lab.dry_run(*asked)
+        assert (job.rule, job.unit, job.destination) == ("restore_file", str(unit), destination)
+        lab.snakemake(*asked)
+        assert restored(lab, unit, destination) == {f"vid/{clip}": tree(lab, f"vid/{clip}")}
+        assert lab.dry_run(*asked) == []
+        (proof,) = (lab.paths.restored / destination).glob(f"{unit}.*.json")
+        assert json.loads(proof.read_text())["path"] == f"vid/{clip}"
+    # It proves nothing of the rest of the copy, which comes later, and leaves the file as it is.
+    clip_there = lab.paths.restored / "deep" / str(unit) / "vid" / clip
+    before = clip_there.stat().st_ino
+    lab.snakemake("--config", f"unit={unit}", "from=deep", "--", "restore")
+    assert clip_there.stat().st_ino == before
+    assert len(restored(lab, unit, "deep")) > 5
+
+
+def test_any_takes_the_best_copy_and_says_why_and_a_day_means_the_sessions_that_cover_it(archived_lab: Lab) -> None:
+    lab = archived_lab
+    code = lab.code()
+    lab.snakemake("verify")
+    rows = lab.ecogvault("order", code).output
+    day = next(word for word in rows.split() if word.count("-") == 2)
+    run = lab.snakemake("--config", f"date={day}", f"subject={code}", "--", "restore")
+    assert {job.destination for job in run.jobs} == {"nas"}
+    assert {Unit.parse(job.unit).number for job in run.jobs} == {1}
+    assert any(
+        line.startswith(f"restore: {code}_1_edf from nas (listed ") and line.endswith("; in the building)")
+        for line in run.ours
+    )
+    refused = lab.snakemake("--config", "date=1999-01-01", "--", "restore", check=False)
+    assert refused.status != 0
+    assert "date: no archived session of those asked for covers 1999-01-01" in refused.output
+
+
+def test_what_is_there_with_other_content_is_never_replaced(archived_lab: Lab) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "edf")
+    place = lab.paths.restored / "nas" / str(unit) / "edf" / f"{unit.session}.edf"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"something else")
+    run = lab.snakemake("--config", f"unit={unit}", "from=nas", "--", "restore", check=False)
+    assert run.status != 0
+    assert f"edf/{unit.session}.edf" in run.output
+    assert place.read_bytes() == b"something else"
+    place.unlink()
+    lab.snakemake("--config", f"unit={unit}", "from=nas", "--", "restore")
+    assert place.read_bytes() == tree(lab, f"edf/{unit.session}.edf")
+
+
+def test_units_that_fall_short_of_the_labs_policy_are_named_at_the_end_of_a_run(archived_lab: Lab) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "edf")
+    lab.configure(copies={"minimum": 2, "grade": "listed"})
+    lab.paths.receipt("nas", unit).unlink()
+    short = f"copies: {unit} has 0 of 2 copies that are listed or better: s3 acknowledged"
+    assert any(line.startswith(short) for line in lab.snakemake().ours)
+    lab.snakemake("verify")
+    lab.paths.receipt("nas", unit).unlink()
+    run = lab.snakemake()
+    assert [job for job in run.jobs if job.rule != "all"] == [Job("upload_unit", str(unit), "nas")]
+    assert [line for line in run.ours if line.startswith("copies:")] == []
+
+
+def test_a_restore_that_asks_for_nothing_or_for_no_file_says_what_can_be_asked_for(archived_lab: Lab) -> None:
+    lab = archived_lab
+    for asked, said in {
+        (): "restore needs to know what: snakemake restore --config unit=",
+        ("file=clip.avi",): "file: 'clip.avi' is no coded file",
+        ("unit=abcdef01_1_vid",): "no ledger knows a unit that was asked for",
+        ("unit=abcdef01_1_vid", "from=moon"): "there is no destination 'moon'",
+    }.items():
+        run = lab.snakemake(*(("--config", *asked, "--") if asked else ()), "restore", check=False)
+        assert run.status != 0
+        assert said in run.output
+    unit = Unit(lab.code(), 1, "vid")
+    run = lab.snakemake("--config", f"file={unit.session}/no.avi", "from=deep", "--", "restore", check=False)
+    assert run.status != 0
+    assert f"nothing in {unit} is called vid/{unit.session}/no.avi" in run.output
+    assert not list(Path(lab.paths.restored).rglob("*.avi"))
