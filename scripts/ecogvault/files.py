@@ -55,6 +55,20 @@ def mark_alive(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def holds_lock(descriptor: int) -> bool:
+    """Lock a temporary file that may be another process' as well; False if that one is at it.
+
+    True, too, where the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        _log.info("this file system has no locks")
+    return True
+
+
 def sweep(folder: Path, name: str | None = None) -> None:
     """Remove temporary files that killed processes have left in `folder`, those of the file `name` or all.
 

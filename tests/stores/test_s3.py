@@ -30,6 +30,7 @@ class Proxy:
         self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cut_answers_after: list[int] = []
         self.forge: list[tuple[bytes, bytes]] = []
+        self.forge_answers: list[tuple[bytes, bytes]] = []
         self.lose_answers_to: list[bytes] = []
         self.cuts = self.forged = self.lost = 0
         self.requests: list[bytes] = []
@@ -64,7 +65,12 @@ class Proxy:
                             self.forged += 1
                         server.sendall(data)
                         continue
-                    if self.lose_answers_to and last.startswith(self.lose_answers_to[0]) and b" 200 " in data[:20]:
+                    if self.forge_answers and self.forge_answers[0][0].lower() in data.lower():
+                        old, new = self.forge_answers.pop(0)
+                        at = data.lower().index(old.lower())
+                        data = data[:at] + new + data[at + len(old) :]
+                    right = b" 200 " in data[:20] or b" 201 " in data[:20]
+                    if self.lose_answers_to and last.startswith(self.lose_answers_to[0]) and right:
                         self.lose_answers_to.pop(0)
                         self.lost += 1
                         return

@@ -31,6 +31,7 @@ VERBS = (
     "statement",
     "open",
     "legacy-open",
+    "fetch",
     "registry-restore",
     "cleanup",
     "sandbox",

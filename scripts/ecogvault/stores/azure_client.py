@@ -17,7 +17,8 @@ import requests
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
-    HttpResponseError,
+    DecodeError,
+    DeserializationError,
     IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
@@ -59,7 +60,7 @@ _PERMISSIONS = {
     "delete": "permission to delete (SAS: d; role: Storage Blob Data Contributor)",
 }
 _REFUSED = {
-    "AuthorizationFailure": "the account's firewall or a policy does not let this machine in",
+    "AuthorizationFailure": "the account's firewall does not let this machine in, or the key or SAS is not right",
     "AuthorizationSourceIPMismatch": "the SAS is for other addresses than this machine's",
     "AuthorizationProtocolMismatch": "the SAS is for https only",
     "KeyBasedAuthenticationNotPermitted": "the account takes no keys: sign in with `az login`, or use a role",
@@ -185,7 +186,7 @@ def attempted(send: Callable[[], T], attempts: int = ATTEMPTS) -> T:
     for number in range(attempts - 1):
         try:
             return send()
-        except (ServiceRequestError, ServiceResponseError, IncompleteReadError, HttpResponseError) as error:
+        except (AzureError, DeserializationError) as error:
             if not _may_pass(error):
                 raise
             asked = _retry_after(error)
@@ -194,7 +195,7 @@ def attempted(send: Callable[[], T], attempts: int = ATTEMPTS) -> T:
     return send()
 
 
-def _may_pass(error: AzureError) -> bool:
+def _may_pass(error: AzureError | DeserializationError) -> bool:
     if isinstance(error, ClientAuthenticationError):
         return False
     status = status_of(error)
@@ -202,7 +203,7 @@ def _may_pass(error: AzureError) -> bool:
     return status == 0 or status in (408, 429) or (status >= 500 and status not in (501, 505))
 
 
-def _retry_after(error: AzureError) -> float | None:
+def _retry_after(error: Exception) -> float | None:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     try:
         return max(0.0, float(headers["retry-after"]))
@@ -215,11 +216,11 @@ def explained(where: str, key: str | None = None, *, needs: str = "read") -> Ite
     """Turn the client's errors within the block into StoreError, saying what to do; see explain."""
     try:
         yield
-    except AzureError as error:
+    except (AzureError, DeserializationError) as error:
         raise explain(error, where, key, needs=needs) from None
 
 
-def explain(error: AzureError, where: str, key: str | None = None, *, needs: str = "read") -> StoreError:
+def explain(error: Exception, where: str, key: str | None = None, *, needs: str = "read") -> StoreError:
     """What `error` means for `key` in `where` (such as "container ecog"), and what to do.
 
     `needs` is what the request needed permission for: read, list, write or delete.
@@ -259,11 +260,15 @@ def archived(what: str, *, pending: bool) -> Archived:
     )
 
 
-def _explain_silence(error: AzureError, what: str, where: str) -> StoreError:
+def _explain_silence(error: Exception, what: str, where: str) -> StoreError:
     if isinstance(error, ClientAuthenticationError):
         return NoCredentials(
             f"no usable Azure credentials for {where}: set {_KEY}, {_SAS} or {_CONNECTION_STRING}, or run `az login`, "
             "then run again"
+        )
+    if isinstance(error, (DecodeError, DeserializationError)):
+        return Unreachable(
+            f"{what}: the answer cannot be read: check what stands between this machine and the service, then run again"
         )
     if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         # The error's own text holds the whole address.
@@ -275,7 +280,7 @@ def _explain_silence(error: AzureError, what: str, where: str) -> StoreError:
     return StoreError(f"{what}: the request could not be made ({type(error).__name__})")
 
 
-def _explain_authentication(error: AzureError, where: str, code: str) -> StoreError:
+def _explain_authentication(error: Exception, where: str, code: str) -> StoreError:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     told = f"{getattr(error, 'message', '')} {headers.get('x-ms-error-detail', '')}"
     if "Signed expiry time" in told or "Signature not valid in the specified time frame" in told:
