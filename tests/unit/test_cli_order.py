@@ -129,6 +129,16 @@ def test_without_natus_the_first_of_two_hours_is_taken_and_said(lab: Lab) -> Non
     assert row.start == datetime(2021, 11, 7, 8, 30, tzinfo=UTC)
 
 
+def test_true_dates_are_shown_and_said_to_be_so(lab: Lab) -> None:
+    lab.edf("a.edf")
+    _, told = lab.run()
+    assert "true dates" not in told
+    lab.file.write_text(lab.file.read_text() + "dates: shift\n")
+    lines, told = lab.run()
+    assert "2021-03-02 17:05:11" in lines[1]
+    assert "true dates, for you alone" in told
+
+
 def test_accepting_gives_numbers_for_good(lab: Lab) -> None:
     lab.edf("b.edf", clock="19.00.00")
     _, told = lab.run("--accept")

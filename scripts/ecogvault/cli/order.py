@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     seen = intake.survey(settings, private, subject)
     print(_table(settings, private, subject, seen))
+    if settings.shifts_dates:
+        print("these are the true dates, for you alone: what is archived has shifted ones", file=sys.stderr)
     if args.accept:
         if not seen.proposed:
             raise NothingToAccept(f"nothing new waits to be accepted for {subject.code}")
