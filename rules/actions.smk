@@ -5,6 +5,7 @@
 localrules:
     verify,
     prune,
+    repair,
 
 
 rule verify:
@@ -23,3 +24,12 @@ rule prune:
         "../envs/ecogvault.yaml"
     script:
         "../scripts/prune.py"
+
+
+rule repair:
+    log:
+        "<logs>/repair.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    script:
+        "../scripts/repair.py"

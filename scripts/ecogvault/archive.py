@@ -138,42 +138,69 @@ def upload_unit(
             ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
             return Uploaded(copy, 0, "there already, as the ledger says: nothing was sent")
         gate.require(config, private, unit, listed, verdict, destination)
-        ledger.append(journal, ledger.event("intent", generation, listed.sha256), mode=modes[0], group=modes[1])
-        sent = 0
 
-        def note(one: dict[str, object], bytes_sent: int) -> None:
-            nonlocal sent
-            sent += bytes_sent
-            line = ledger.event("object", generation, listed.sha256, object=one)
-            ledger.append(journal, line, mode=modes[0], group=modes[1])
+        def send(shipment: Shipment) -> None:
+            if destination.form == "tarball":
+                send_tarball(shipment)
+            else:
+                ensure_tree(config, private, unit, listed)
+                send_files(shipment)
 
-        shipment = Shipment(
-            config=config,
-            private=private,
-            destination=destination,
-            unit=unit,
-            generation=generation,
-            manifest=listed,
-            recipients=recipients(config),
-            known={gen: one for gen, one in known.items() if gen <= generation},
-            store=open_store(destination, unit.kind),
-            state=state,
-            note=note,
-            progress=progress,
-        )
-        shipment.store.preflight()
-        if destination.form == "tarball":
-            send_tarball(shipment)
-        else:
-            ensure_tree(config, private, unit, listed)
-            send_files(shipment)
-        excluded = layout.excluded(destination, unit, listed)
-        line = ledger.event("acknowledged", generation, listed.sha256, excluded=excluded, bytes_sent=sent)
-        ledger.append(journal, line, mode=modes[0], group=modes[1])
-        _clear_up(destination, unit, state, [gen for gen in known if gen < generation and known[gen].evidence is None])
-        copy = ledger.copies(journal)[generation]
-        ledger.write_receipt(receipt, unit, name, copy, mode=modes[0], group=modes[1])
+        copy, sent = deliver(config, private, unit, destination, listed, generation, state, receipt, send, progress)
     return Uploaded(copy, sent, f"{len(copy.objects)} objects, {sent} bytes sent")
+
+
+def deliver(
+    config: Config,
+    private: Private,
+    unit: Unit,
+    destination: Destination,
+    manifest: Manifest,
+    generation: int,
+    state: TransferState,
+    receipt: Path,
+    send: Callable[[Shipment], None],
+    progress: Progress | None = None,
+) -> tuple[ledger.Copy, int]:
+    """Have `send` bring a unit's objects to a destination, with what the ledger and the receipt say of it.
+
+    The caller holds the ledger's lock, and has asked the gate. Returns the copy and the bytes that were sent.
+    """
+    name = destination.name
+    mode, group = config.file_mode, Tree.of(config).gid
+    journal = Paths.of(config).ledger(name, unit)
+    known = ledger.copies(journal)
+    ledger.append(journal, ledger.event("intent", generation, manifest.sha256), mode=mode, group=group)
+    sent = 0
+
+    def note(one: dict[str, object], bytes_sent: int) -> None:
+        nonlocal sent
+        sent += bytes_sent
+        ledger.append(journal, ledger.event("object", generation, manifest.sha256, object=one), mode=mode, group=group)
+
+    shipment = Shipment(
+        config=config,
+        private=private,
+        destination=destination,
+        unit=unit,
+        generation=generation,
+        manifest=manifest,
+        recipients=recipients(config),
+        known={gen: one for gen, one in known.items() if gen <= generation},
+        store=open_store(destination, unit.kind),
+        state=state,
+        note=note,
+        progress=progress,
+    )
+    shipment.store.preflight()
+    send(shipment)
+    excluded = layout.excluded(destination, unit, manifest)
+    line = ledger.event("acknowledged", generation, manifest.sha256, excluded=excluded, bytes_sent=sent)
+    ledger.append(journal, line, mode=mode, group=group)
+    _clear_up(destination, unit, state, [gen for gen in known if gen < generation and known[gen].evidence is None])
+    copy = ledger.copies(journal)[generation]
+    ledger.write_receipt(receipt, unit, name, copy, mode=mode, group=group)
+    return copy, sent
 
 
 def _clear_up(destination: Destination, unit: Unit, state: TransferState, given_up: list[int]) -> None:

@@ -1,5 +1,6 @@
 """A lab whose units went the whole way to folders, in this process, for what comes after. All names made up."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 class ArchiveLab(Lab):
-    """Sessions 1 and 2 of one person; folders `deep` (tarballs), `nas` (files) and `crypt` (encrypted files)."""
+    """Sessions 1 and 2 of one person; by default folders `deep` (tarballs), `nas`, `crypt` (files, encrypted ones)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forms: Mapping[str, dict[str, Any]] = FORMS) -> None:
         self.folder = folder
+        self.forms = forms
         self.keys: dict[str, KeyPair] = {}
         for name in ("daily", "escrow", "later"):
             self.keys[name] = generate(classic=True)
             write_identity_file(folder / name, self.keys[name], None)
         self.list_recipients("daily", "escrow")
         destinations = {}
-        for name, more in FORMS.items():
+        for name, more in forms.items():
             (folder / name).mkdir()
             destinations[name] = {"type": "folder", "zone": "inside", "path": str(folder / name), **more}
         settings = {
@@ -110,7 +112,7 @@ class ArchiveLab(Lab):
         """Have both units everywhere."""
         for unit in self.units:
             self.make(unit)
-            for name in FORMS:
+            for name in self.forms:
                 self.upload(unit, name)
         return self
 

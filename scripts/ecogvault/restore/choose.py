@@ -48,6 +48,11 @@ def place_of(destination: Destination) -> tuple[int, str]:
     return 2, "at hand"
 
 
+def is_cold(destination: Destination) -> bool:
+    """Whether nothing can be read there at once."""
+    return place_of(destination)[0] >= 4
+
+
 def best(candidates: Iterable[Candidate], *, have_key: bool, path: str | None = None) -> Candidate | None:
     """The copy to restore from; None if there is none. `have_key`: whether an age identity is configured.
 

@@ -66,7 +66,7 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
 
     def same(present: Present) -> bool:
         if shipment.destination.type == "folder":
-            return _content_is(shipment.store, key, entry.sha256)
+            return content_is(shipment.store, key, entry.sha256)
         plain = not shipment.destination.encrypts(shipment.unit.kind)
         return holds(present, ours) and (not plain or present.size == entry.size)
 
@@ -96,7 +96,8 @@ def _envelope(shipment: Shipment, key: str, entry: Entry) -> Envelope:
     return envelope
 
 
-def _content_is(store: Store, key: str, sha256: str) -> bool:
+def content_is(store: Store, key: str, sha256: str) -> bool:
+    """Whether the bytes of an object, read back, have this SHA-256."""
     digest = hashlib.sha256()
     for piece in store.get(key):
         digest.update(piece)

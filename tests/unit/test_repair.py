@@ -1,0 +1,118 @@
+"""Repairs: a copy that is missing or wrong is replaced from another destination, as it lies there, without a key."""
+
+import os
+from pathlib import Path
+
+import pytest
+from archive_lab import ArchiveLab
+
+from ecogvault import ledger
+from ecogvault.config import check
+from ecogvault.naming import Unit
+from ecogvault.repair import NotRepaired, broken, repair
+from ecogvault.verify import CopiesAreWrong, verify
+
+FORMS = {
+    "deep": {"form": "tarball"},
+    "vault": {"form": "tarball"},
+    "nas": {"form": "files"},
+    "disk": {"form": "files"},
+    "crypt": {"form": "files", "encrypt": True},
+    "safe": {"form": "files", "encrypt": True},
+}
+PAIRS = [("deep", "vault"), ("nas", "disk"), ("crypt", "safe")]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveLab:
+    """Everything is archived; nothing of it is left here but manifests, verdicts, ledgers, and no secret age key."""
+    monkeypatch.chdir(tmp_path)
+    made = ArchiveLab(tmp_path, FORMS).archived()
+    for unit in made.units:
+        made.paths.sealed(unit).unlink()
+    for path in [*made.raw.rglob("*"), *(made.paths.subject(made.code) / "vid").rglob("*")]:
+        if path.is_file():
+            path.unlink()
+    (tmp_path / "daily").unlink()
+    return made
+
+
+def big(lab: ArchiveLab, unit: Unit, name: str) -> Path:
+    """The tarball, or the first clip, of a unit at a destination."""
+    copy = max(lab.copies(unit, name).values(), key=lambda one: one.generation)
+    key = max(copy.objects, key=lambda one: (int(one["size"]), str(one["key"])))["key"]
+    return lab.folder / name / str(key)
+
+
+def rot(path: Path) -> None:
+    """Flip a bit as a disk does it: size and time stay."""
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def found_out(lab: ArchiveLab) -> list[str]:
+    """What verify says when it reads everything back."""
+    said: list[str] = []
+    with pytest.raises(CopiesAreWrong):
+        verify(check({**lab.config.values, "rehash_gib": 1}), say=said.append)
+    return said
+
+
+def repaired(lab: ArchiveLab) -> list[str]:
+    said: list[str] = []
+    try:
+        repair(lab.config, lab.private, say=said.append)
+    except NotRepaired:
+        pytest.fail("\n".join(said))
+    return said
+
+
+@pytest.mark.parametrize(("name", "other"), PAIRS)
+@pytest.mark.parametrize("fault", ["missing", "wrong"])
+def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: str, other: str, fault: str) -> None:
+    unit = lab.units[0]
+    bad = big(lab, unit, name)
+    if fault == "missing":
+        bad.unlink()
+    else:
+        rot(bad)
+    found_out(lab)
+    assert [one for one, _ in broken(lab.config, name)] == [unit]
+    said = repaired(lab)
+    assert f"{name}: {unit} is replaced from {other}" in said
+    assert bad.read_bytes() == big(lab, unit, other).read_bytes()
+    assert broken(lab.config, name) == []
+    receipt = ledger.read_receipt(lab.paths.receipt(name, unit))
+    assert (receipt["evidence"], receipt["generation"]) == ("acknowledged", 1)
+    again: list[str] = []
+    verify(check({**lab.config.values, "rehash_gib": 1}), say=again.append)
+    assert repaired(lab)[0] == "deep: 0 copies repaired, 0 bytes sent"
+
+
+@pytest.mark.parametrize(("name", "other"), PAIRS)
+def test_a_copy_that_is_wrong_too_does_not_spread_and_is_found_out(lab: ArchiveLab, name: str, other: str) -> None:
+    unit = lab.units[0]
+    gone, rotten = big(lab, unit, name), big(lab, unit, other)
+    gone.unlink()
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)  # a listing: what is rotten there is still of its size
+    rot(rotten)
+    said: list[str] = []
+    with pytest.raises(NotRepaired, match="2 copies are not repaired"):
+        repair(lab.config, lab.private, say=said.append)
+    assert any("is not what was archived" in line for line in said)
+    assert not gone.exists()
+    assert lab.copies(unit, other)[1].fault == "wrong"
+
+
+def test_nothing_is_done_for_a_copy_that_could_not_be_asked_about(lab: ArchiveLab) -> None:
+    away = lab.folder / "deep"
+    away.rename(lab.folder / "away")
+    said = found_out(lab)
+    assert any(line.startswith("deep: could not be asked") for line in said)
+    assert broken(lab.config, "deep") == []
+    assert all("0 copies repaired" in line for line in repaired(lab))
