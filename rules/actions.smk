@@ -6,6 +6,7 @@ localrules:
     verify,
     prune,
     repair,
+    drill,
 
 
 rule verify:
@@ -33,3 +34,12 @@ rule repair:
         "../envs/ecogvault.yaml"
     script:
         "../scripts/repair.py"
+
+
+rule drill:
+    log:
+        "<logs>/drill.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    script:
+        "../scripts/drill.py"

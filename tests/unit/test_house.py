@@ -28,8 +28,8 @@ RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
 ORDER = """
 errors person digests pool naming files records config paths private audit registry natus synctext edf
 intake phi manifest age keys statement tarball legacy stores transfer layout place deidentify gate chain ledger send
-archive evidence rehash verify restore repair registry_copy refresh reidentify cleanup reseal keycheck prune report
-sandbox closing scripting workflow cli __main__
+archive evidence rehash verify restore drill repair registry_copy refresh reidentify cleanup reseal keycheck prune
+report sandbox closing scripting workflow cli __main__
 """.split()
 
 # Modules of packages that come with another, declared one.
