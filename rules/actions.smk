@@ -23,6 +23,8 @@ rule prune:
         "<logs>/prune.log",
     conda:
         "../envs/ecogvault.yaml"
+    params:
+        unnumbered=lambda wildcards: PLAN.unnumbered,
     script:
         "../scripts/prune.py"
 

@@ -1,7 +1,9 @@
-"""Rule prune: local sealed tarballs go once every destination is known to list its copy."""
+"""Rule prune: sealed tarballs go once every destination lists its copy; coded files go when that is confirmed."""
 
 from ecogvault.prune import prune
+from ecogvault.prune_trees import prune_trees
 from ecogvault.scripting import job
 
 with job(snakemake) as rule:
     prune(rule.config, say=rule.tell)
+    prune_trees(rule.config, rule.params.unnumbered, say=rule.tell)

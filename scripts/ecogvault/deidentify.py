@@ -44,7 +44,7 @@ def deidentify(
     synctext.generated raise, and OSError.
     """
     tree = Tree.of(config)
-    with _tree_lock(config, unit):
+    with tree_lock(config, unit):
         entries, remarks = _make(config, private, unit, slip, tree, progress)
         # Still under the lock: the orphan of a killed run must not note older content after a later run's.
         content = Manifest.of(entries)
@@ -61,7 +61,7 @@ def ensure_tree(config: Config, private: Private, unit: Unit, manifest: Manifest
     """
     paths = Paths.of(config)
     root = paths.subject(unit.code)
-    with _tree_lock(config, unit):
+    with tree_lock(config, unit):
         if all((root / entry.path).is_file() for entry in manifest):
             return
         slip = paths.slip(unit, unit_state(paths, unit).fingerprint)
@@ -70,7 +70,8 @@ def ensure_tree(config: Config, private: Private, unit: Unit, manifest: Manifest
             raise FileChanged(f"the coded files of {unit} were gone, and the raw files give other ones now: run again")
 
 
-def _tree_lock(config: Config, unit: Unit) -> AbstractContextManager[None]:
+def tree_lock(config: Config, unit: Unit) -> AbstractContextManager[None]:
+    """Serialises whoever makes, reads or removes the coded files of a unit."""
     place = Paths.of(config).subject(unit.code) / "manifest" / f".{unit}.lock"
     return lock(place, what=f"the tree of {unit}")
 

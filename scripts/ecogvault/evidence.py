@@ -108,7 +108,7 @@ def shortfalls(config: Config, units: Mapping[Unit, object] | list[Unit]) -> lis
             states[unit.code] = read_units(paths, unit.code)
         state = states[unit.code].get(unit)
         copies = {
-            name: _newest_content(paths, name, unit, state)
+            name: _known_content(paths, name, unit, state)
             for name, destination in config.destinations.items()
             if destination.takes(unit.kind)
         }
@@ -118,14 +118,18 @@ def shortfalls(config: Config, units: Mapping[Unit, object] | list[Unit]) -> lis
     return found
 
 
-def _newest_content(paths: Paths, name: str, unit: Unit, state: UnitState | None) -> Copy | None:
-    """The copy of a unit's newest content at a destination; None if its ledger knows none, or is damaged."""
-    try:
-        known = ledger.copies(paths.ledger(name, unit))
-    except Damaged:
-        return None  # verify names it
+def newest_content(paths: Paths, name: str, unit: Unit, state: UnitState | None) -> Copy | None:
+    """The copy of a unit's newest content at a destination; None if its ledger knows none. Raises Damaged."""
+    known = ledger.copies(paths.ledger(name, unit))
     fit = [copy for copy in known.values() if state is None or copy.manifest_sha256 == state.manifest_sha256]
     return max(fit, key=lambda copy: copy.generation, default=None)
+
+
+def _known_content(paths: Paths, name: str, unit: Unit, state: UnitState | None) -> Copy | None:
+    try:
+        return newest_content(paths, name, unit, state)
+    except Damaged:
+        return None  # verify names it
 
 
 def _is_young(at: str, now: datetime, max_age_days: float | None) -> bool:

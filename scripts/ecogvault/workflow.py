@@ -203,6 +203,11 @@ class Plan:
         return edf.read_policy(self.config["policy"]).digest
 
     @property
+    def unnumbered(self) -> dict[str, str]:
+        """For each open subject, what of its export has no number yet or why it is stopped; empty where nothing."""
+        return {one.code: _unnumbered(one) for one in self.subjects}
+
+    @property
     def _registered(self) -> Private:
         if self.private is None:
             raise ConfigError("nobody is registered yet: begin with `ecogvault register`")
@@ -291,6 +296,14 @@ def close(made: Plan, *, succeeded: bool) -> None:
         _say(line)
     for line in _short(made):
         _say(line)
+
+
+def _unnumbered(subject: SubjectPlan) -> str:
+    if subject.problem:
+        return subject.problem
+    left = [f"{subject.waiting} items wait to be accepted"] if subject.waiting else []
+    left += [f"{len(subject.left)} items have no number and are archived nowhere"] if subject.left else []
+    return f"{' and '.join(left)}: ecogvault order {subject.code}" if left else ""
 
 
 def _short(made: Plan) -> list[str]:

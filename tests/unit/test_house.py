@@ -29,7 +29,7 @@ ORDER = """
 errors person digests pool naming files records config paths private audit registry natus synctext edf
 intake phi manifest age keys statement tarball legacy stores transfer layout place deidentify gate chain ledger send
 archive evidence rehash verify restore drill repair registry_copy refresh reidentify cleanup reseal keycheck prune
-report sandbox closing scripting workflow cli __main__
+prune_trees report sandbox closing scripting workflow cli __main__
 """.split()
 
 # Modules of packages that come with another, declared one.

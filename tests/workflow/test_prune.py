@@ -46,3 +46,45 @@ def test_tarballs_go_when_all_copies_are_listed_and_a_new_destination_costs_one_
     assert lab.objects(lab.settings["destinations"]["deep"]["bucket"]) == there
     assert lab.paths.receipt("deep", recording).read_bytes() == receipt
     assert lab.dry_run() == []
+
+
+def test_coded_files_go_when_that_is_confirmed_and_every_destination_has_just_listed_them(archived_lab: Lab) -> None:
+    lab = archived_lab
+    code = lab.code()
+    clips = sorted((lab.paths.subject(code) / "vid").rglob("*.avi"))
+    recording = next((lab.paths.subject(code) / "edf").iterdir())
+    before = lab.snakemake("prune").ours
+    assert (
+        f"export of {code}: keep it: {code}_1_edf at s3: it was not verified there yet: run `snakemake verify`"
+        in before
+    )
+
+    lab.snakemake("verify")
+    planned = lab.snakemake("prune").ours
+    assert any(line.startswith("prune: coded files of 5 units may go") for line in planned), planned
+    assert (
+        f"export of {code}: it may go: all its 5 units are listed at every destination (it is yours to remove)"
+        in planned
+    )
+    assert all(clip.exists() for clip in clips)
+
+    # One copy is gone meanwhile: what is confirmed asks first, and keeps that unit.
+    lost = next(key for key in lab.objects("lab-vid") if f"{code}_2_0001.avi" in key)
+    lab.client.delete_object(Bucket="lab-vid", Key=lost)
+    run = lab.snakemake("--config", "confirm=yes", "--", "prune")
+    assert any(line.startswith("prune: coded files of 4 units removed") for line in run.ours), run.ours
+    assert f"coded files: s3: 1 kept, first {code}_2_vid: it was found missing" in run.ours
+    assert [clip.exists() for clip in clips] == [f"{code}_2_" in clip.name for clip in clips]
+    assert not recording.exists()
+
+    # The missing copy is sent again from what was kept; nothing else is made or sent.
+    assert lab.snakemake().jobs == [Job("upload_unit", f"{code}_2_vid", "s3")]
+    assert lab.dry_run() == []
+
+    # A destination that needs files has them made again from the export, which is still there.
+    (lab.folder / "second").mkdir()
+    place = {"type": "folder", "zone": "inside", "form": "files", "path": "second", "kinds": ["edf"]}
+    lab.settings["destinations"]["second"] = place
+    lab.configure()
+    assert lab.snakemake().jobs == [Job("upload_unit", f"{code}_1_edf", "second")]
+    assert recording.exists()
