@@ -8,13 +8,13 @@ import binascii
 import pickletools
 import re
 import urllib.parse
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecogvault.person import Person
-from ecogvault.phi import HEADER_WORDS, OWN_WORDS, ByteScanner, Hit, Names
-from ecogvault.phi.regions import FIXED_BYTES, regions_of
+from ecogvault.phi import HEADER_WORDS, OWN_WORDS, Bytes, Hit, Names, sweep
+from ecogvault.phi.regions import Reader, Span
 
 _ESCAPES = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|((?:\\[0-3][0-7]{2})+)")
 
@@ -62,12 +62,12 @@ class LeakCheck:
         text = _as_text(data)
         if text is not None and Path(path).suffix not in (".edf", ".bdf"):
             return self.text(where, text)
-        found = []
-        for span in regions_of(path, data[:FIXED_BYTES], len(data)):
-            words = HEADER_WORDS if span.place == "header" else self._path_words | HEADER_WORDS
-            with ByteScanner(self._names, span.region, own_words=words, origin=span.start) as scanner:
-                hits = scanner.feed(memoryview(data)[span.start : span.end]) + scanner.finish()
-            found += [_leak(where, hit) for hit in hits]
+        found: list[Leak] = []
+
+        def tell(span: Span, hits: Sequence[Hit], _read: Reader) -> None:
+            found.extend(_leak(f"{where} ({span.part})" if span.part else where, hit) for hit in hits)
+
+        sweep(Bytes(data), path, everyone=self._names, person=self._names, found=tell, path_words=self._path_words)
         return found
 
     def folder(

@@ -27,7 +27,7 @@ from ecogvault.phi import (
 )
 from ecogvault.phi.patterns import Region
 from ecogvault.phi.regions import edf_regions, header_length, regions_of
-from ecogvault.phi.verdict import KEPT
+from ecogvault.phi.verdict import KEPT, PATTERNS
 
 UNIT = Unit("df5c5206", 3, "edf")
 PERSON = Person("Quillavan", "Ed", (), "0048213", "2026-03-02")
@@ -198,7 +198,8 @@ def test_the_hash_of_identifiers_changes_with_each_of_them_and_with_the_key() ->
         replace(PERSON, birth_date=""),
     ]
     hashes = {identifiers_hash(key, person) for person in (PERSON, *changed)} | {identifiers_hash(bytes(32), PERSON)}
-    assert len(hashes) == len(changed) + 2
+    hashes.add(identifiers_hash(key, PERSON, patterns=PATTERNS + 1))
+    assert len(hashes) == len(changed) + 3
     assert {len(text) for text in hashes} == {24}
     with pytest.raises(ValueError, match="32 bytes"):
         identifiers_hash(b"short", PERSON)
@@ -218,7 +219,7 @@ def test_the_regions_of_a_file_cover_it_without_gaps() -> None:
     head = recording()[:256]
     for path in ("a.edf", "a.BDF", "a.txt", "a.avi", "a"):
         for size in (0, 1, 255, 256, 768, 5000):
-            spans = regions_of(path, head[:size], size)
+            spans = regions_of(path, lambda at, length, size=size: head[:size][at : at + length], size)
             assert [span.start for span in spans] == [0, *(span.end for span in spans)][: len(spans)]
             assert (spans[-1].end if spans else 0) == size
     assert header_length(head, 5000) == 768

@@ -5,8 +5,10 @@ gate (`scan_unit`) and anything that looks for leaks use both.
 """
 
 from ecogvault.phi.own_words import HEADER_WORDS, OWN_WORDS
-from ecogvault.phi.scan import Changed, FileScan, scan_file, scan_unit
+from ecogvault.phi.scan import FileScan, scan_file, scan_unit
 from ecogvault.phi.scanner import ByteScanner, Hit, Names, Region
+from ecogvault.phi.sources import Bytes, OpenFile, Source
+from ecogvault.phi.sweep import Changed, sweep
 from ecogvault.phi.verdict import (
     Finding,
     Refused,
@@ -34,13 +36,16 @@ __all__ = [
     "HEADER_WORDS",
     "OWN_WORDS",
     "ByteScanner",
+    "Bytes",
     "Changed",
     "FileScan",
     "Finding",
     "Hit",
     "Names",
+    "OpenFile",
     "Refused",
     "Region",
+    "Source",
     "Verdict",
     "Waiver",
     "WaiverRefused",
@@ -57,6 +62,7 @@ __all__ = [
     "scan_file",
     "scan_unit",
     "shown",
+    "sweep",
     "withdraw",
     "write_verdict",
 ]

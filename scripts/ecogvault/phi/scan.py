@@ -1,29 +1,21 @@
 """Scanning a unit: paths and keys, headers, and the bytes of what leaves plain, in one pass together with hashing."""
 
-import hashlib
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecogvault.errors import EcogvaultError
 from ecogvault.naming import Unit
 from ecogvault.person import Person
-from ecogvault.phi.own_words import HEADER_WORDS, OWN_WORDS
+from ecogvault.phi.own_words import OWN_WORDS
 from ecogvault.phi.patterns import Region
-from ecogvault.phi.regions import FIXED_BYTES, Span, regions_of
-from ecogvault.phi.scanner import ByteScanner, Hit, Names
+from ecogvault.phi.regions import Reader, Span
+from ecogvault.phi.scanner import Hit, Names
+from ecogvault.phi.sources import OpenFile
+from ecogvault.phi.sweep import Changed, sweep
 from ecogvault.phi.verdict import KEPT, Finding, Verdict, verdict_of
 from ecogvault.phi.waivers import content_id
 from ecogvault.phi.words import CONTEXT, passage
-
-_BUFFER = 1024 * 1024
-
-
-class Changed(EcogvaultError):
-    """A file is not what its manifest says, or changed while it was read."""
 
 
 @dataclass(frozen=True)
@@ -50,74 +42,54 @@ def scan_file(
     A recording's whole header is looked at for `everyone`; all other bytes, for `person`, and not at all if that is
     None (then only the header is read). `coded` is the coded path, which decides what the bytes are; `label` is what
     findings call it; `key` keys their content_id. `progress` is given the bytes done after each buffer. Memory: two
-    buffers of 1 MiB. Raises Changed if the file becomes shorter meanwhile, and OSError as it comes.
+    buffers of 1 MiB, and a compound file's largest stream. Raises Changed if the file becomes shorter meanwhile, and
+    OSError as it comes.
     """
+    tally = _Tally(label, key)
     with open(path, "rb", buffering=0) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        spans = regions_of(coded, os.pread(stream.fileno(), FIXED_BYTES, 0), size)
-        wanted = [span for span in spans if span.place == "header" or person is not None]
-        digest = hashlib.sha256()
-        tally = _Tally(label, key, stream.fileno())
-        buffer = memoryview(bytearray(_BUFFER))
-        with ThreadPoolExecutor(1) as pool:
-            for span in wanted:
-                names = everyone if span.place == "header" or person is None else person
-                tally.place = span.place
-                with _scanner(names, span) as scanner:
-                    at = span.start
-                    while at < span.end:
-                        length = os.preadv(stream.fileno(), [buffer[: min(_BUFFER, span.end - at)]], at)
-                        if not length:
-                            raise Changed(f"{label} became shorter while it was scanned: see who writes to it")
-                        # Hashing and matching release the interpreter lock: each has a core.
-                        hashed = pool.submit(digest.update, buffer[:length])
-                        tally.add(scanner.feed(buffer[:length]))
-                        hashed.result()
-                        at += length
-                        if progress is not None:
-                            progress(length)
-                    tally.add(scanner.finish())
-    whole = person is not None
-    return FileScan(tally.findings, tally.count, digest.hexdigest() if whole else None)
-
-
-def _scanner(names: Names, span: Span) -> ByteScanner:
-    own_words = HEADER_WORDS if span.place == "header" else OWN_WORDS | HEADER_WORDS
-    return ByteScanner(names, span.region, own_words=own_words, origin=span.start)
+        sha256 = sweep(
+            OpenFile(stream.fileno()),
+            coded,
+            everyone=everyone,
+            person=person,
+            found=tally.add,
+            label=label,
+            progress=progress,
+        )
+    return FileScan(tally.findings, tally.count, sha256)
 
 
 class _Tally:
     """Counts the hits of a file by what they say, and keeps so many different ones of each place as memory is given."""
 
-    def __init__(self, label: str, key: bytes, descriptor: int) -> None:
-        self.place = "contents"
+    def __init__(self, label: str, key: bytes) -> None:
         self.count = 0
-        self._label, self._key, self._descriptor = label, key, descriptor
+        self._label, self._key = label, key
         self._found: dict[tuple[str, str, str], Finding] = {}
         self._kept: dict[str, int] = {}
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found, in the order of the file."""
+        """What was found, in the order in which it was told."""
         return tuple(self._found.values())
 
-    def add(self, hits: Sequence[Hit]) -> None:
+    def add(self, span: Span, hits: Sequence[Hit], read: Reader) -> None:
         for hit in sorted(hits):
             self.count += 1
-            finding = Finding(self._label, self.place, hit.offset, hit.kind, hit.encoding, self._content(hit))
-            about = (self.place, hit.kind, finding.content)
+            content = self._content(hit, read)
+            about = (span.place, hit.kind, content)
             if about in self._found:
                 self._found[about] = replace(self._found[about], times=self._found[about].times + 1)
-            elif self._kept.get(self.place, 0) < KEPT:
-                self._kept[self.place] = self._kept.get(self.place, 0) + 1
-                self._found[about] = finding
+            elif self._kept.get(span.place, 0) < KEPT:
+                self._kept[span.place] = self._kept.get(span.place, 0) + 1
+                self._found[about] = Finding(
+                    self._label, span.place, hit.offset, hit.kind, hit.encoding, content, part=span.part
+                )
 
-    def _content(self, hit: Hit) -> str:
-        start = max(hit.offset - CONTEXT, 0)
-        around = os.pread(self._descriptor, hit.offset - start + hit.length + CONTEXT, start)
-        at = hit.offset - start
-        match = around[at : at + hit.length]
-        text = passage(around[:at], match, around[at + hit.length :], encoding=hit.encoding)
+    def _content(self, hit: Hit, read: Reader) -> str:
+        before = read(max(hit.offset - CONTEXT, 0), min(hit.offset, CONTEXT))
+        match = read(hit.offset, hit.length)
+        text = passage(before, match, read(hit.offset + hit.length, CONTEXT), encoding=hit.encoding)
         return content_id(self._key, hit.kind, text)
 
 

@@ -4,6 +4,8 @@ The engine is Hyperscan: it reports every match, overlapping ones too, and works
 mode is used, with the borders between buffers looked at apart: the Python binding's streams do not own their callbacks.
 """
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -13,9 +15,15 @@ import hyperscan
 
 from ecogvault.person import Person
 from ecogvault.phi.own_words import OWN_WORDS
-from ecogvault.phi.patterns import Pattern, Region, patterns_of
-from ecogvault.phi.variants import Variant, variants
-from ecogvault.phi.words import CONTEXT, counts, surroundings
+from ecogvault.phi.patterns import LONG_IN_SAMPLES_UTF16, Pattern, Region, patterns_of
+from ecogvault.phi.variants import LONG, Variant, variants
+from ecogvault.phi.words import CONTEXT, counts, is_readable, is_serial, surroundings
+
+LONG_NUMBER = 7
+"""From this many digits on a number between other bytes is no chance."""
+
+FOREIGN = "\u0250"
+"""The first letter behind the Latin ones."""
 
 _GROUP = 2000  # patterns in one engine: beyond this the time to compile it grows with the square
 
@@ -40,6 +48,7 @@ class Hit:
 class _Compiled:
     patterns: tuple[Pattern, ...]
     databases: tuple[hyperscan.Database, ...]
+    longest: int
 
 
 class Names:
@@ -47,7 +56,7 @@ class Names:
 
     def __init__(self, spellings: tuple[frozenset[Variant], ...]) -> None:
         self._spellings = spellings
-        self._compiled: dict[Region, _Compiled] = {}
+        self._compiled: dict[bool, _Compiled] = {}
 
     @classmethod
     def of(cls, persons: Iterable[Person]) -> "Names":
@@ -76,24 +85,27 @@ class Names:
 
     def compiled(self, region: Region) -> _Compiled:
         """The patterns and their engine for one kind of region, made at the first need."""
-        if region not in self._compiled:
+        if region.is_text not in self._compiled:
             patterns: dict[tuple[bytes, bool], Pattern] = {}
             for person, spellings in enumerate(self._spellings):
-                for pattern in patterns_of(person, spellings, region):
+                for pattern in patterns_of(person, spellings, text=region.is_text):
                     patterns.setdefault((pattern.expression, pattern.any_case), pattern)
-            self._compiled[region] = _compile(tuple(patterns.values()), region)
-        return self._compiled[region]
+            self._compiled[region.is_text] = _compile(tuple(patterns.values()))
+        return self._compiled[region.is_text]
+
+    def longer(self, pattern: Pattern) -> list[str]:
+        """The same person's spellings that hold this one and are long enough to count in samples as UTF-16."""
+        spellings = self._spellings[pattern.person]
+        return [v.text for v in spellings if len(v.text) >= LONG_IN_SAMPLES_UTF16 and pattern.text in v.text]
 
 
-def _compile(patterns: tuple[Pattern, ...], region: Region) -> _Compiled:
-    # On quiet 16-bit samples one engine for all encodings runs at 1.5 GB/s, and two, one of them for UTF-16, at 2.3.
-    wide = [number for number, pattern in enumerate(patterns) if pattern.encoding.startswith("utf-16")]
-    apart = wide if region is Region.SAMPLES else []
-    together = sorted(set(range(len(patterns))) - set(apart))
-    groups = [
-        numbers[first : first + _GROUP] for numbers in (together, apart) for first in range(0, len(numbers), _GROUP)
-    ]
-    return _Compiled(patterns, tuple(_engine(patterns, group) for group in groups))
+def _compile(patterns: tuple[Pattern, ...]) -> _Compiled:
+    groups = [list(range(first, min(first + _GROUP, len(patterns)))) for first in range(0, len(patterns), _GROUP)]
+    return _Compiled(
+        patterns,
+        tuple(_engine(patterns, group) for group in groups),
+        max((pattern.length for pattern in patterns), default=0),
+    )
 
 
 def _engine(patterns: tuple[Pattern, ...], numbers: list[int]) -> hyperscan.Database:
@@ -110,17 +122,18 @@ def _engine(patterns: tuple[Pattern, ...], numbers: list[int]) -> hyperscan.Data
 class ByteScanner:
     """Looks for names in a stream of buffers of any size, in one region; offsets are absolute.
 
-    Use as a context manager: `feed` each buffer, then `finish`. In text a match is reported when the bytes behind it
-    that decide whether it counts have been fed. One scanner serves one thread; many may share one Names.
+    Use as a context manager: `feed` each buffer, then `finish`. A match is reported when the bytes behind it that
+    decide whether it counts have been fed. One scanner serves one thread; many may share one Names.
     """
 
     def __init__(
         self, names: Names, region: Region, *, own_words: Collection[str] = OWN_WORDS, origin: int = 0
     ) -> None:
-        self._patterns = names.compiled(region).patterns
-        self._engines = [(database, hyperscan.Scratch(database)) for database in names.compiled(region).databases]
-        self._longest = max((pattern.length for pattern in self._patterns), default=0)
-        self._text = region is Region.TEXT
+        self._names = names
+        compiled = names.compiled(region)
+        self._patterns, self._longest = compiled.patterns, compiled.longest
+        self._engines = [(database, hyperscan.Scratch(database)) for database in compiled.databases]
+        self._region = region
         self._own_words = own_words
         self._origin = origin
         self._fed = 0
@@ -139,11 +152,7 @@ class ByteScanner:
         """Look at the next buffer. Returns what is certain by now."""
         if not self._engines or not data:
             return []
-        found = self._across_the_border(data) + self._matches(data, self._fed)
-        if self._text:
-            return self._in_context(found, data)
-        self._keep(data, self._longest)
-        return self._hits(found)
+        return self._in_context(self._across_the_border(data) + self._matches(data, self._fed), data)
 
     def finish(self) -> list[Hit]:
         """The end of the stream: returns the matches that were still waiting for bytes behind them."""
@@ -197,10 +206,26 @@ class ByteScanner:
             if not last and end + CONTEXT > self._fed:
                 waiting.append((at, pattern))
                 continue
-            before, after = surroundings(
-                at_hand(at - CONTEXT, at), at_hand(end, end + CONTEXT), encoding=pattern.encoding
-            )
-            if counts(before, pattern.text, after, own_words=self._own_words):
+            if self._counts(pattern, at_hand(at - CONTEXT, at), at_hand(end, end + CONTEXT)):
                 counted.append((at, pattern))
         self._waiting = waiting
         return self._hits(counted)
+
+    def _counts(self, pattern: Pattern, before_bytes: bytes, after_bytes: bytes) -> bool:
+        """Whether a match counts in this region, given the bytes on both sides."""
+        is_long = len(pattern.text) >= (LONG_IN_SAMPLES_UTF16 if pattern.is_wide else 0)
+        if self._region is Region.BINARY or (self._region is Region.SAMPLES and is_long):
+            return True
+        before, after = surroundings(before_bytes, after_bytes, encoding=pattern.encoding)
+        if self._region is Region.SAMPLES:
+            around = unicodedata.normalize("NFD", f"{before}{pattern.text}{after}").lower()
+            return any(unicodedata.normalize("NFD", longer) in around for longer in self._names.longer(pattern))
+        if self._region is Region.STRINGS and pattern.is_wide and max(pattern.text) < FOREIGN:
+            # Chance bytes read as UTF-16 are letters of other scripts, and would make one word with the name.
+            before, after = (re.sub(f"[{FOREIGN}-\U0010ffff]", "\0", text) for text in (before, after))
+        if not counts(before, pattern.text, after, own_words=self._own_words):
+            return False
+        if pattern.serial and (self._region is Region.TEXT or not is_serial(before, after)):
+            return False
+        is_certain = len(pattern.text) >= (LONG_NUMBER if pattern.text.isdigit() else LONG)
+        return self._region is not Region.STRINGS or is_certain or is_readable(before, pattern.text, after)

@@ -34,10 +34,14 @@ _PARTICLES = frozenset(
 
 @dataclass(frozen=True, repr=False)
 class Variant:
-    """One spelling: `text` in NFC and lower case, `kind` is surname, given, other, name, mrn or birth_date."""
+    """One spelling: `text` in NFC and lower case, `kind` is surname, given, other, name, mrn or birth_date.
+
+    `serial` is a birth date as a number of days: five digits, which mean something only where people write.
+    """
 
     kind: str
     text: str
+    serial: bool = False
 
     def __repr__(self) -> str:
         """The kind alone, so that no traceback or log can hold a name."""
@@ -52,6 +56,7 @@ def variants(person: Person) -> frozenset[Variant]:
     found |= {Variant("name", text) for text in _full_names(person)}
     found |= {Variant("mrn", text) for text in mrn_forms(person.mrn)}
     found |= {Variant("birth_date", text) for text in date_forms(person.birth_date)}
+    found |= {Variant("birth_date", text, serial=True) for text in serial_forms(person.birth_date)}
     return frozenset(found)
 
 
@@ -154,3 +159,12 @@ def date_forms(iso: str) -> frozenset[str]:
     for i, name in product((0, 1), (month, month[:3])):
         forms |= {f"{d[i]}{name}{year}", f"{name} {d[i]}, {year}", f"{d[i]}. {name} {year}"}
     return frozenset(forms)
+
+
+def serial_forms(iso: str) -> frozenset[str]:
+    """A birth date as OLE automation and spreadsheets count it: days since 1899-12-30 (Microsoft, MS-OAUT, 2.2.25)."""
+    try:
+        days = (date.fromisoformat(iso) - date(1899, 12, 30)).days
+    except ValueError:
+        return frozenset()
+    return frozenset({str(days)} if days >= 10_000 else ())

@@ -49,7 +49,8 @@ class Finding:
     def __str__(self) -> str:
         """What a message says of it."""
         place = f"{self.place} ({self.part})" if self.part else self.place
-        return f"{self.path}, {place}, offset {self.offset} ({self.kind}, {self.encoding})"
+        what = f"{self.kind}, {self.encoding}" if self.encoding else self.kind
+        return f"{self.path}, {place}, offset {self.offset} ({what})"
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,13 @@ class Verdict:
     count: int
 
 
-def identifiers_hash(key: bytes, person: Person) -> str:
-    """24 hex digits that change when one of this person's identifiers does, so that the unit is scanned again.
+PATTERNS = 2
+"""Raised when more is looked for, or in more places: every unit is scanned again, and none sealed or sent again."""
+
+
+def identifiers_hash(key: bytes, person: Person, patterns: int = PATTERNS) -> str:
+    """24 hex digits that change when one of this person's identifiers does, or `patterns`, so that the unit is scanned
+    again.
 
     HMAC-SHA-256 under the private 32-byte key, so that it may stand in a rule's parameters and in a verdict. The
     identifiers of other people are left out on purpose: registering a patient must not scan everybody else's units
@@ -74,7 +80,7 @@ def identifiers_hash(key: bytes, person: Person) -> str:
     """
     if len(key) != 32:
         raise ValueError("the key of identifiers' hashes has 32 bytes")
-    names = [person.surname, person.given, sorted(person.other_names), person.mrn, person.birth_date]
+    names = [patterns, person.surname, person.given, sorted(person.other_names), person.mrn, person.birth_date]
     return hmac.new(key, b"ecogvault identifiers\n" + canonical(names), hashlib.sha256).hexdigest()[:24]
 
 
@@ -116,7 +122,7 @@ def permits(verdict: Verdict, *, leaves_plain_outside: bool) -> None:
         raise Refused(f"{verdict.unit}: its contents were never scanned, and it would leave plain: scan it again")
     if verdict.outcome == "review":
         raise Refused(
-            f"{verdict.unit}: would leave plain, and the person's name is in {shown(verdict)}: "
+            f"{verdict.unit}: would leave plain, and the scan found {shown(verdict)}: "
             "encrypt this kind at the destination, or remove the name"
         )
 

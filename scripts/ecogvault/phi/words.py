@@ -13,6 +13,11 @@ CONTEXT = 256
 PASSAGE = 64
 """Characters on each side of a match that tell one finding from another."""
 
+READABLE = 8
+"""Characters that noise seldom has in a row: in 8-bit noise once in 2,800 bytes."""
+
+DATE_DIGITS = 8
+_RUN = r"(?:[ -~\t]|(?=[^\W\d_])[\u00c0-\u024f])*"
 _HASH_LENGTHS = frozenset({8, 12, 24, 32, 40, 56, 64, 96, 128})
 _OPAQUE_LENGTH = 20
 _OPAQUE_CHANGES = 6
@@ -22,9 +27,11 @@ def counts(before: str, text: str, after: str, *, own_words: Collection[str]) ->
     """Whether `text` (a spelling, lower case) counts between `before` and `after`.
 
     A short spelling counts as a whole word (letters against non-letters, digits against non-digits; underscores and
-    digits delimit letters) outside hexadecimal and base64 tokens. No spelling counts that lies within one of our own
-    words.
+    digits delimit letters) outside hexadecimal and base64 tokens, a spelling of digits as a whole number. No spelling
+    counts that lies within one of our own words.
     """
+    if text.isdigit():
+        return _is_number(before, text, after) and text not in own_words
     if len(text) < LONG and not (_ends(before, text[0]) and _begins(after, text[-1])):
         return False
     if len(text) < LONG and _opaque(_tail(before, r"[0-9A-Za-z]*"), text, _head(after, r"[0-9A-Za-z]*")):
@@ -33,6 +40,33 @@ def counts(before: str, text: str, after: str, *, own_words: Collection[str]) ->
         word = _tail(before, r"[^\W\d_]*") + text + _head(after, r"[^\W\d_]*")
         return word.lower() not in own_words
     return True
+
+
+def _is_number(before: str, text: str, after: str) -> bool:
+    """Whether digits are a whole number, leading zeros aside.
+
+    Not the digits of a longer number (a FILETIME has 18, and a table thousands of them), of a fraction, of an
+    annotation's onset (`+48213`, EDF+ 2.2.2), or of a hexadecimal token. A date may begin a time stamp of 12 or 14
+    digits (HL7: YYYYMMDDHHMM[SS]).
+    """
+    lead, trail = _tail(before, r"[0-9]*"), _head(after, r"[0-9]*")
+    if lead.strip("0") or (trail and not (len(text) == DATE_DIGITS and not lead and len(trail) in (4, 6))):
+        return False
+    if re.search(r"[0-9][.,]0*\Z|[+\x15]0*\Z", before) and len(text) < DATE_DIGITS:
+        return False
+    around = _tail(before, r"[0-9A-Za-z]*"), _head(after, r"[0-9A-Za-z]*")
+    return "".join(around).strip("0123456789") == "" or not _opaque(around[0], text, around[1])
+
+
+def is_serial(before: str, after: str) -> bool:
+    """Whether a whole number between these may be a date: beside no letter, sign or colon of a clock."""
+    return not re.search(r"[^\W_]\Z|[+\-\x15]\Z|[0-9]:\Z", before) and not re.match(r"[^\W_]|[:/-]", after)
+
+
+def is_readable(before: str, text: str, after: str) -> bool:
+    """Whether a match lies in a run of READABLE ASCII characters or more; other letters may be among them."""
+    run = _tail(before, _RUN) + text + _head(after, _RUN)
+    return sum(" " <= letter <= "~" for letter in run) >= READABLE
 
 
 def _same_class(letter: str, other: str) -> bool:
