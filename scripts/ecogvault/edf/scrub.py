@@ -22,6 +22,7 @@ from ecogvault.files import replacing
 
 CHUNK = 1024 * 1024
 _BUFFERS = 4
+_STRIDE = 64 * CHUNK  # how far reading back stays behind writing
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 
@@ -107,14 +108,14 @@ def scrub(
             os.fsync(out)
             with ThreadPoolExecutor(max_workers=1) as pool:
                 # Both at once: each has a core.
-                readable = pool.submit(_read_back, out)
-                expected = _read_source(fd, planned, None)
-                size, sha256 = readable.result()
+                os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
+                reading = pool.submit(_read_source, out, Edits([], where))
+                expected = _read_source(fd, planned)
+                size, sha256 = reading.result()
         else:
-            expected = _read_source(fd, planned, out)
-            # Dropped from the cache once it is on disk, so that what is read back is what the disk holds.
-            os.fsync(out)
-            size, sha256 = _read_back(out)
+            with _Following(out) as following:
+                expected = _read_source(fd, planned, out, following.written)
+                size, sha256 = following.result(expected[0])
         if expected[0] != before.st_size or _trace(os.stat(source)) != _trace(before):
             raise SourceChanged(where)
     if (size, sha256) != expected:
@@ -143,7 +144,7 @@ def scrubbed_sha256(
         original = read_header_bytes(stream, where)
         require_complete(parse_header(original, where), before.st_size, where)
         _, changes = scrubbed_header(original, code, where, policy=policy, shift_days=shift_days)
-        size, sha256 = _read_source(fd, Edits([*changes, *edits], where), None, progress)
+        size, sha256 = _read_source(fd, Edits([*changes, *edits], where), done=progress)
         if size != before.st_size or _trace(os.stat(source)) != _trace(before):
             raise SourceChanged(where)
     return sha256, (*changes, *edits)
@@ -192,11 +193,11 @@ def share_blocks(source: int, target: int) -> bool:
 
 
 def _read_source(
-    fd: int, edits: Edits, out: int | None, progress: Callable[[int], None] | None = None
+    fd: int, edits: Edits, out: int | None = None, done: Callable[[int], None] | None = None
 ) -> tuple[int, str]:
-    """Size and SHA-256 (hex) of the open file `fd` with `edits`, written to `out` on the way.
+    """Size and SHA-256 (hex) of the open file `fd` with `edits`, written to `out` on the way if that is given.
 
-    While one buffer is hashed, the next ones are read and written.
+    While one buffer is hashed, the next ones are read and written. `done` is given the bytes of each.
     """
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     digest = hashlib.sha256()
@@ -216,8 +217,8 @@ def _read_source(
             if out is not None:
                 _write(out, buffer[:read], offset)
             offset += read
-            if progress is not None:
-                progress(read)
+            if done is not None:
+                done(read)
             if not free:
                 hashed, buffer = hashing.popleft()
                 hashed.result()
@@ -227,10 +228,53 @@ def _read_source(
     return offset, digest.hexdigest()
 
 
-def _read_back(fd: int) -> tuple[int, str]:
-    """Size and SHA-256 (hex) of the open file `fd`, as the disk has it."""
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    return _read_source(fd, Edits([], SOMEWHERE), None)
+class _Following:
+    """Reads a file back from disk while it is still being written, some way behind, and hashes what it reads.
+
+    What is to be read is flushed first and dropped from the page cache: so it comes from where it will lie.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._written = self._asked = self._read = 0
+        self._digest = hashlib.sha256()
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "_Following":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def written(self, count: int) -> None:
+        """So many more bytes were written, in order. Raises what went wrong with reading, OSError."""
+        self._written += count
+        if self._written - self._asked >= _STRIDE:
+            self._ask(self._written)
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft().result()
+
+    def result(self, size: int) -> tuple[int, str]:
+        """Size and SHA-256 (hex) of the whole file, `size` bytes of which were written."""
+        self._ask(size)
+        for reading in self._waiting:
+            reading.result()
+        return os.fstat(self._fd).st_size, self._digest.hexdigest()
+
+    def _ask(self, end: int) -> None:
+        self._asked = end
+        self._waiting.append(self._pool.submit(self._read_to, end))
+
+    def _read_to(self, end: int) -> None:
+        os.fsync(self._fd)
+        os.posix_fadvise(self._fd, self._read, end - self._read, os.POSIX_FADV_DONTNEED)
+        while self._read < end and (
+            count := os.preadv(self._fd, [self._buffer[: min(CHUNK, end - self._read)]], self._read)
+        ):
+            self._digest.update(self._buffer[:count])
+            self._read += count
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:
