@@ -35,6 +35,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar unshare:util-linux \
   slurmctld:slurm-wlm munged:munge cc:gcc setpriv:util-linux aws:awscli
 
+# And those that the benchmarks run beside ours.
+BENCH_PROGRAMS := mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
+
 programs:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=""; \
 	for pair in $(PROGRAMS); do \
@@ -72,8 +75,10 @@ format: $(INSTALLED)
 campaign: $(INSTALLED) programs
 	python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 tests/campaign
 
+# The shell names the files: pytest by itself looks at test_*.py alone.
+bench: PROGRAMS += $(BENCH_PROGRAMS)
 bench: $(INSTALLED) programs
-	python -m pytest --timeout 3600 -s tests/bench
+	python -m pytest --timeout 3600 -s tests/bench/*.py
 
 lock: $(INSTALLED)
 	uv pip compile --quiet --universal --generate-hashes --all-extras --no-emit-index-url --no-emit-find-links \
