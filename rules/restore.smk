@@ -5,9 +5,25 @@ localrules:
     refuse_restore,
 
 
-rule restore:
-    input:
-        lambda wildcards: PLAN.restores,
+# A vault gives nothing at once: then this is an action, which goes on over several runs and may end waiting.
+if PLAN.from_vault:
+
+    localrules:
+        restore,
+
+    rule restore:
+        log:
+            "<logs>/restore.log",
+        conda:
+            "../envs/ecogvault.yaml"
+        script:
+            "../scripts/restore_from_vault.py"
+
+else:
+
+    rule restore:
+        input:
+            lambda wildcards: PLAN.restores,
 
 
 # Receipts are params, not inputs: as inputs they would first archive whatever lies in the raw folder now.

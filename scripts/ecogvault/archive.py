@@ -22,7 +22,7 @@ from ecogvault.paths import Paths
 from ecogvault.place import Tree
 from ecogvault.private import Private
 from ecogvault.records import read_record
-from ecogvault.send import Shipment, send_files, send_tarball
+from ecogvault.send import Shipment, send_files, send_tarball, send_to_vault
 from ecogvault.stores import open_store
 from ecogvault.tarball import seal
 from ecogvault.transfer import TransferState, transfer_state
@@ -140,7 +140,9 @@ def upload_unit(
         gate.require(config, private, unit, listed, verdict, destination)
 
         def send(shipment: Shipment) -> None:
-            if destination.form == "tarball":
+            if destination.type == "glacier":
+                send_to_vault(shipment)
+            elif destination.form == "tarball":
                 send_tarball(shipment)
             else:
                 ensure_tree(config, private, unit, listed)

@@ -18,7 +18,6 @@ from ecogvault.errors import EcogvaultError
 
 DEFAULT_CONFIG = Path("config/config.yaml")
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
-LATER_TYPES = ("glacier",)  # in the design, not yet in the program
 KINDS = ("edf", "bdf", "vid", "sync")
 # Amazon's; another service (endpoint_url) may have its own. Source: Amazon S3 API reference, PutObject.
 STORAGE_CLASSES = (
@@ -65,7 +64,7 @@ class Destination:
 
     @property
     def type(self) -> str:
-        """`s3`, `azure` or `folder`."""
+        """`s3`, `glacier`, `azure` or `folder`."""
         return str(self.settings["type"])
 
     @property
@@ -210,7 +209,6 @@ def check(values: Any) -> Config:
 
     if not isinstance(values, Mapping):
         raise ConfigError("the configuration is empty, or not a list of keys with values")
-    _refuse_later_types(values)
     validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(values), key=lambda error: [str(part) for part in error.absolute_path])
     if errors:
@@ -224,16 +222,6 @@ def check(values: Any) -> Config:
 def _schema() -> dict[str, Any]:
     schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     return schema
-
-
-def _refuse_later_types(values: Mapping[str, Any]) -> None:
-    destinations = values.get("destinations")
-    for name, settings in destinations.items() if isinstance(destinations, Mapping) else ():
-        kind = settings.get("type") if isinstance(settings, Mapping) else None
-        if kind in LATER_TYPES:
-            raise ConfigError(
-                f"destinations.{name}.type: this version has no destination type '{kind}': comment it out"
-            )
 
 
 def explain(error: Any, what: str) -> str:

@@ -33,8 +33,9 @@ class NothingThere(EcogvaultError):
 class Copy:
     """What the ledger knows of one generation at a destination.
 
-    `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, and for
-    sets of files the `path` in the manifest and the plaintext's `sha256`. `evidence` is None while the copy is not
+    `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, for sets
+    of files the `path` in the manifest and the plaintext's `sha256`, and in a vault the `archive_id` and, by the
+    service's clock, the time `archived_at`. `evidence` is None while the copy is not
     complete, or after it was found missing or wrong (`fault` then says what). `spoilt` holds, by key, the ETag that a
     wrong object had when it was confirmed. `proven` says when each kind of evidence was last found. `read` are keys of
     objects that were read back and right since `read_at`, when the whole copy last was.
@@ -154,6 +155,18 @@ def newest_copy(config: Config, unit: Unit, name: str) -> Copy:
     if not complete:
         raise NothingThere(f"the ledger knows no complete copy of {unit} at {name}")
     return max(complete, key=lambda copy: copy.generation)
+
+
+def archive_ids(paths: Paths, destination: str) -> set[str]:
+    """Every archive id that a ledger of a vault has ever named. A damaged ledger names none here."""
+    found: set[str] = set()
+    for journal in paths.results.glob(f"*/ledger/{destination}/*.jsonl"):
+        try:
+            events = read_journal(journal)
+        except Damaged:
+            continue  # who verifies its unit is told
+        found |= {str(line["object"]["archive_id"]) for line in events if "archive_id" in line.get("object", ())}
+    return found
 
 
 def receipt(unit: Unit, destination: str, copy: Copy) -> dict[str, Any]:

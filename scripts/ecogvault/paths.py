@@ -80,6 +80,26 @@ class Paths:
         """State of a running or interrupted upload."""
         return self.subject(unit.code) / "transfer" / destination / f"{unit}.json"
 
+    def retrieval(self, destination: str, unit: Unit) -> Path:
+        """What was asked of a vault for a restore, and how far it is."""
+        return self.subject(unit.code) / "vault" / destination / f"{unit}.retrieval.json"
+
+    def doubt(self, destination: str, unit: Unit) -> Path:
+        """Since when it is not known whether a vault has a unit's archive."""
+        return self.subject(unit.code) / "vault" / destination / f"{unit}.doubt.json"
+
+    def inventory(self, destination: str) -> Path:
+        """What a vault's newest inventory says; the table for people lies beside it as `.tsv`."""
+        return self.results / "inventory" / f"{destination}.json"
+
+    def inventory_job(self, destination: str) -> Path:
+        """The inventory that a vault was asked for and has not given yet."""
+        return self.results / "inventory" / f"{destination}.job.json"
+
+    def raw_inventories(self, destination: str) -> Path:
+        """Folder of a vault's inventories as they came: descriptions that are not ours may hold names."""
+        return self.private / "transfer" / "inventory" / destination
+
     def restored_record(self, destination: str, unit: Unit, path: str | None = None) -> Path:
         """What a restore of a unit, or of its one file `path`, found and proved; the files lie in the unit's folder."""
         one = f".{sha256(path.encode()).hexdigest()[:12]}" if path is not None else ""

@@ -80,6 +80,8 @@ def _repair_unit(
     """Replace one copy; the bytes that were sent and the destination that they came from."""
     paths = Paths.of(config)
     listed = _manifest(paths, unit, bad)
+    if destination.type == "glacier":
+        raise NotRepaired("a vault takes no copies of copies; `snakemake` sends it anew from what lies here")
     gate.require(config, private, unit, listed, paths.verdict(unit), destination)
     name = destination.name
     with (

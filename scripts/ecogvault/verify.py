@@ -4,7 +4,8 @@ A copy whose every object is listed with the ledger's size and ETag is `listed`.
 by name, marked in the ledger, and its receipt is removed, so that the next run has it there again. A destination that
 does not answer says nothing about its copies, and what a listing lacks is asked for by itself before it counts as
 missing. With `ask_checksums` the checksums that the service keeps are compared, too; with `rehash_gib` or
-`verify_hours`, copies that are listed are read back as far as that goes (see rehash).
+`verify_hours`, copies that are listed are read back as far as that goes (see rehash). A vault is compared with its
+newest inventory (see vault), which is asked for, waited for over several runs, and no failure while it is on its way.
 """
 
 import time
@@ -18,6 +19,11 @@ from ecogvault.naming import Unit, require_code
 from ecogvault.paths import Paths
 from ecogvault.rehash import GIB, Asked, Budget, Reading, ask, newest, rehash
 from ecogvault.stores import Absent, Listed, StoreError, Unknown, open_store
+from ecogvault.vault import inventory
+from ecogvault.vault.catalogue import Catalogue
+from ecogvault.vault.compare import compare as against_inventory
+from ecogvault.vault.compare import orphans
+from ecogvault.vault.waiting import Waiting
 
 Say = Callable[[str], None]
 
@@ -34,6 +40,9 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     unreachable: str | None = None
     reading: Reading | None = None
+    notes: list[str] = field(default_factory=list)
+    early: int = 0
+    waiting: Waiting | None = None
     asked: Asked | None = None
 
     @property
@@ -48,7 +57,9 @@ class Tally:
         faults = f"; {len(self.faults)} wrong: {'; '.join(self.faults)}" if self.faults else ""
         reading = f"; {self.reading.line()}" if self.reading else ""
         asked = f"; {self.asked.line()}" if self.asked else ""
-        return f"{name}: {self.listed} copies listed{asked}{reading}{faults}"
+        notes = "".join(f"; {note}" for note in self.notes)
+        waiting = f"; {self.waiting.line('snakemake verify')}" if self.waiting else ""
+        return f"{name}: {self.listed} copies listed{asked}{reading}{notes}{faults}{waiting}"
 
 
 def verify(config: Config, *, say: Say) -> None:
@@ -100,13 +111,23 @@ def _verify_destination(config: Config, destination: Destination, budget: Budget
     tally = Tally()
     listings: dict[tuple[str, str], dict[str, Listed]] = {}
     units = chosen_units(config, destination.name)
+    vault = destination.type == "glacier"
     try:
+        found = _inventory(config, destination, tally) if vault else None
         whole = []
         for unit in units:
             try:
-                whole += [unit] if _verify_unit(config, destination, unit, listings, tally) else []
+                if vault:
+                    listed = _verify_in_vault(config, destination, unit, found, tally)
+                else:
+                    listed = _verify_unit(config, destination, unit, listings, tally)
+                whole += [unit] if listed else []
             except Damaged as error:  # a ledger: what it says of its own unit alone is in doubt
                 tally.faults.append(str(error))
+        if vault:
+            # What it holds takes hours to come back, and costs: only `snakemake restore` brings it, and proves it.
+            _say_of_vault(config, destination, found, tally)
+            return tally
         if config["ask_checksums"]:
             tally.asked = ask(config, destination, whole, budget.until if budget else None)
             tally.faults += tally.asked.faults
@@ -146,6 +167,49 @@ def _verify_unit(
             tally.listed += 1
         ledger.find_out(paths, unit, destination.name, copy, lines, mode=config.file_mode)
     return not faults
+
+
+def _inventory(config: Config, destination: Destination, tally: Tally) -> Catalogue | None:
+    """The newest inventory of a vault that is to be had; what is waited for is in the tally."""
+    found, tally.waiting = inventory.bring(config, destination, wait_hours=float(config["glacier_wait_hours"] or 0))
+    return found
+
+
+def _verify_in_vault(
+    config: Config, destination: Destination, unit: Unit, found: Catalogue | None, tally: Tally
+) -> bool:
+    """Compare one unit's newest complete copy with a vault's inventory. Whether there is one and it is listed."""
+    paths = Paths.of(config)
+    with ledger.ledger_lock(paths, destination.name, unit):
+        _drop_damaged_receipt(paths, destination, unit, tally)
+        copy = newest(ledger.copies(paths.ledger(destination.name, unit)))
+        if copy is None:
+            return False
+        judged = against_inventory(copy.objects, found)
+        lines = []
+        for kind, keys in (("missing", judged.missing), ("wrong", judged.wrong)):
+            if keys:
+                tally.faults += [f"{key} is {kind}" for key in keys]
+                lines.append(ledger.event(kind, copy.generation, copy.manifest_sha256, keys=keys))
+        tally.early += bool(judged.early)
+        if judged.listed:
+            lines = [ledger.event("listed", copy.generation, copy.manifest_sha256)]
+            tally.listed += 1
+        ledger.find_out(paths, unit, destination.name, copy, lines, mode=config.file_mode)
+    return judged.listed
+
+
+def _say_of_vault(config: Config, destination: Destination, found: Catalogue | None, tally: Tally) -> None:
+    """What an inventory says beside the copies: its date, what is not in it yet, and what no ledger knows."""
+    if tally.early:
+        tally.notes.append(f"{tally.early} not yet listed")
+    if found is None:
+        return
+    tally.notes.insert(0, f"inventory of {found.date}")
+    strange = orphans(found, ledger.archive_ids(Paths.of(config), destination.name))
+    if strange:
+        named = ", ".join(f"{one.key} ({one.archive_id[:12]}...)" for one in strange)
+        tally.notes.append(f"{len(strange)} of ours that no ledger knows: {named}")
 
 
 def _drop_damaged_receipt(paths: Paths, destination: Destination, unit: Unit, tally: Tally) -> None:

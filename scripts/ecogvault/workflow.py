@@ -167,6 +167,12 @@ class Plan:
         return gate.scans_contents(self.config, kind)
 
     @cached_property
+    def from_vault(self) -> bool:
+        """Whether what is to be restored is in a vault, where it has to be asked for first."""
+        destination = self.config.destinations.get(str(self.config["from"]))
+        return destination is not None and destination.type == "glacier" and self.restore_problem is None
+
+    @cached_property
     def restores(self) -> list[str]:
         """The records of the restores that `--config unit= subject= kind= file= date= from=` ask for.
 

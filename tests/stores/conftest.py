@@ -9,9 +9,9 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 from botocore.config import Config
 from places import Account, Bucket, Container, Folder, Place, Server
-from vaults import VaultServer
 
 from ecogvault.sandbox.servers import Services, running
+from vaults import VaultServer
 
 
 @pytest.fixture(scope="session")

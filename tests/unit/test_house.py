@@ -27,9 +27,9 @@ RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
 # In the order in which data flows. A module imports from those before it, and never from one behind it.
 ORDER = """
 errors person digests pool naming files records config paths private audit registry natus synctext edf
-intake phi manifest age keys statement tarball legacy stores transfer layout place deidentify gate chain ledger send
-archive evidence rehash verify restore drill repair registry_copy refresh reidentify cleanup reseal keycheck prune
-prune_trees report sandbox closing scripting workflow cli __main__
+intake phi manifest age keys statement tarball legacy stores transfer layout place deidentify gate chain ledger vault
+send archive evidence rehash verify restore retrieve drill repair registry_copy refresh reidentify cleanup reseal
+keycheck prune prune_trees report sandbox closing scripting workflow cli __main__
 """.split()
 
 # Modules of packages that come with another, declared one.
@@ -115,7 +115,7 @@ def test_the_library_never_imports_snakemake() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["workflow", "scripting", "deidentify", "gate", "archive", "restore", "verify", "intake.slip"]
+    "module", ["workflow", "scripting", "deidentify", "gate", "archive", "restore", "retrieve", "verify", "intake.slip"]
 )
 def test_a_job_loads_no_pandas_and_no_client_that_it_may_not_need(module: str) -> None:
     heavy = ["pandas", "boto3", "botocore", "azure", "jsonschema", "numpy", "openpyxl", "snakemake"]

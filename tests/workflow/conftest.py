@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 pytest.register_assert_rewrite("lab", "leaks")
@@ -21,14 +22,29 @@ pytest.register_assert_rewrite("lab", "leaks")
 from lab import Lab, make_lab  # noqa: E402
 
 from ecogvault.sandbox.export import Export  # noqa: E402
-from ecogvault.sandbox.servers import running  # noqa: E402
+from ecogvault.sandbox.servers import Services, running  # noqa: E402
+from vaults import VaultServer  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Details of an S3 server for all labs of this worker; each has buckets of its own."""
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """The servers of all labs of this worker."""
     with running(tmp_path_factory.mktemp("sandbox"), only=["s3", "glacier"]) as services:
-        yield services.s3
+        yield services
+
+
+@pytest.fixture(scope="session")
+def s3_server(services: Services) -> dict[str, Any]:
+    """Details of an S3 server for all labs of this worker; each has buckets of its own."""
+    return services.s3
+
+
+@pytest.fixture(scope="session")
+def vaults(services: Services) -> VaultServer:
+    """The vault service for all labs of this worker, whose clock the tests move."""
+    keys = {name: services.glacier[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
+    client = boto3.client("glacier", region_name=services.glacier["region"], **keys)
+    return VaultServer(services.glacier, client)
 
 
 @pytest.fixture

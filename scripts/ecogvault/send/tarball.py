@@ -1,6 +1,7 @@
 """Sending a sealed tarball and its statement."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ecogvault import chain, layout
@@ -36,12 +37,7 @@ def send_tarball(shipment: Shipment) -> None:
                 adopted[:] = [told]
             return told is not None
 
-        sealed = paths.sealed(unit)
-        if (statement["generation"], statement["manifest_sha256"]) != (shipment.generation, shipment.manifest.sha256):
-            raise SealedOtherwise(
-                f"{sealed} is of generation {statement['generation']}, but {unit} is at {shipment.generation}: if "
-                "`ecogvault reseal` was interrupted, run it again; else remove the tarball, then run again"
-            )
+        sealed = require_sealed(shipment, statement)
         with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
             stored = put(shipment, key, source, metadata | tree, same)
         statement = adopted[0] if stored.adopted else statement
@@ -52,3 +48,14 @@ def send_tarball(shipment: Shipment) -> None:
         made = chain.statements(shipment.private, unit)
         statement = next((one for one in made if one["sha256_tree"] == there), statement)
     put_statement(shipment, statement)
+
+
+def require_sealed(shipment: Shipment, statement: Mapping[str, Any]) -> Path:
+    """The unit's sealed tarball here, if `statement` says that it is of what is to be sent. Raises SealedOtherwise."""
+    sealed = Paths.of(shipment.config).sealed(shipment.unit)
+    if (statement["generation"], statement["manifest_sha256"]) != (shipment.generation, shipment.manifest.sha256):
+        raise SealedOtherwise(
+            f"{sealed} is of generation {statement['generation']}, but {shipment.unit} is at {shipment.generation}: if "
+            "`ecogvault reseal` was interrupted, run it again; else remove the tarball, then run again"
+        )
+    return sealed

@@ -1,5 +1,7 @@
 """Where copies are kept: one interface (base), one module per type of store."""
 
+from typing import TYPE_CHECKING
+
 from ecogvault.config import Destination
 from ecogvault.stores.base import (
     Absent,
@@ -18,6 +20,9 @@ from ecogvault.stores.base import (
 )
 from ecogvault.stores.errors import BadSettings, KeyTaken, StoreError
 from ecogvault.stores.sources import BytesSource, FileSource, file_source
+
+if TYPE_CHECKING:
+    from ecogvault.stores.glacier import VaultStore
 
 __all__ = [
     "Absent",
@@ -39,6 +44,7 @@ __all__ = [
     "UploadState",
     "file_source",
     "open_store",
+    "open_vault",
 ]
 
 
@@ -57,4 +63,13 @@ def open_store(destination: Destination, kind: str) -> Store:
         from ecogvault.stores.folder import FolderStore
 
         return FolderStore.from_destination(destination)
+    if destination.type == "glacier":
+        return open_vault(destination)
     raise BadSettings(f"destinations.{destination.name}.type is '{destination.type}', which this version cannot do")
+
+
+def open_vault(destination: Destination) -> "VaultStore":
+    """The vault of a destination of type `glacier`. Makes no request. Raises BadSettings, NoCredentials."""
+    from ecogvault.stores.glacier import VaultStore
+
+    return VaultStore.from_destination(destination)

@@ -139,6 +139,7 @@ class Stored:
     `crc64nvme` and `md5` are what the service confirmed (None: it did not). `sha256_tree` is over the bytes stored; it
     is empty for an adopted object whose bytes nobody here has seen. `part_size` is None for an object sent as one.
     `bytes_sent` counts content sent in this call; `adopted` says that an equal object of ours was there already.
+    A vault gives an `archive_id` and the time (UTC, by its own clock) `at` which the archive was there.
     """
 
     key: str
@@ -152,6 +153,8 @@ class Stored:
     sha256_tree: str
     bytes_sent: int
     adopted: bool
+    archive_id: str | None = None
+    at: str | None = None
 
 
 class Store(Protocol):

@@ -1,0 +1,7 @@
+"""Rule restore, from a vault: ask for what was not asked for, fetch and restore what has come, say what waits."""
+
+from ecogvault.retrieve import restore_asked
+from ecogvault.scripting import job
+
+with job(snakemake) as rule:
+    restore_asked(rule.config, say=rule.tell)

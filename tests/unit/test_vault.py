@@ -1,0 +1,537 @@
+"""Sealed tarballs in a vault: sent once, found in inventories that come late, explained when something is wrong."""
+
+import json
+import os
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from botocore.config import Config
+from vault_lab import VaultLab
+
+from ecogvault import ledger
+from ecogvault.manifest import Manifest, sha256_of
+from ecogvault.naming import Unit
+from ecogvault.records import read_journal
+from ecogvault.retrieve import NotAllRestored, restore_asked
+from ecogvault.sandbox.glacier import service
+from ecogvault.send.vault import MustWait
+from ecogvault.statement import read_signers, verify_statement
+from ecogvault.stores import StoreError
+from ecogvault.stores.errors import Denied, NoCredentials, Unreachable
+from ecogvault.stores.glacier_types import VaultMissing
+from ecogvault.stores.vault_description import describe, parse
+from ecogvault.vault import catalogue
+from ecogvault.vault.compare import compare
+from ecogvault.vault.statements import statement_in
+from vaults import DAY, HOUR, VaultServer
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
+    folder = tmp_path_factory.mktemp("sandbox") / "glacier"
+    details = service.start(folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", details["aws_access_key_id"])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", details["aws_secret_access_key"])
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            patch.setenv("AWS_CONFIG_FILE", os.devnull)
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+            settings = Config(retries={"total_max_attempts": 1})
+            client = boto3.client(
+                "glacier", endpoint_url=details["endpoint_url"], region_name=details["region"], config=settings
+            )
+            yield VaultServer(details, client)
+    finally:
+        service.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, server: VaultServer) -> VaultLab:
+    return VaultLab(tmp_path_factory.mktemp("lab"), server)
+
+
+@pytest.fixture
+def lab(made: VaultLab) -> VaultLab:
+    """Two units, sealed, and an empty vault."""
+    made.renew()
+    return made
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_description_says_everything_and_comes_back_whatever_is_in_it() -> None:
+    metadata = {
+        "ecogvault-unit": "df5c5206_3_vid",
+        "ecogvault-sha256-tree": "0f" * 32,
+        "ecogvault-signature": "a1" * 64,
+        "ecogvault-odd": ":colon, ~ 100% and blänk =",
+    }
+    text = describe("a b/c%d=e", 12, metadata)
+    assert text.isascii()
+    assert text.isprintable()
+    assert "0f0f0f" not in text
+    said = parse(text)
+    assert said is not None
+    assert (said.key, said.size, said.metadata) == ("a b/c%d=e", 12, metadata)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "largefile of 2014", "ecogvault 1 size=3", "ecogvault 1 key=a size=b", "ecogvault 2 key=a size=1"]
+)
+def test_a_description_of_others_is_not_ours(text: str) -> None:
+    assert parse(text) is None
+
+
+def test_a_description_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(StoreError, match="fewer recipients"):
+        describe("key", 1, {"ecogvault-to": "0123456789abcdef," * 80})
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_says_by_itself_what_it_is_and_the_ledger_has_its_id(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    (listed,) = lab.server.inventory(lab.vault)
+    one = lab.object(unit)
+    assert (one["archive_id"], one["sha256_tree"], one["size"]) == (
+        listed["ArchiveId"],
+        listed["SHA256TreeHash"],
+        listed["Size"],
+    )
+    said = parse(listed["ArchiveDescription"])
+    assert said is not None
+    assert (said.key, said.size) == (one["key"], one["size"])
+    statement = statement_in(said.metadata)
+    assert statement is not None
+    signers = read_signers(lab.config.path("signers"))
+    verify_statement(statement, signers, unit=str(unit), generation=1, sha256_tree=one["sha256_tree"])
+
+
+def test_what_the_ledger_has_is_not_sent_again(lab: VaultLab) -> None:
+    lab.store()
+    lab.server.order(reset=True)
+    lab.store()
+    assert lab.requests("UploadMultipartPart") == 0
+    assert lab.requests("InitiateMultipartUpload") == 0
+
+
+def test_the_receipt_holds_the_archive_id(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    receipt = json.loads(lab.paths.receipt("glacier", unit).read_text())
+    assert [one["archive_id"] for one in receipt["objects"]] == [lab.object(unit)["archive_id"]]
+
+
+def test_an_answer_that_was_lost_does_not_make_a_second_archive(lab: VaultLab) -> None:
+    lab.server.faults({"operation": "CompleteMultipartUpload", "break": "answer", "count": 1})
+    lab.store(lab.units[0])
+    assert [one["ArchiveId"] for one in lab.server.inventory(lab.vault)] == [lab.object(lab.units[0])["archive_id"]]
+
+
+def test_a_run_that_ended_before_the_ledger_knew_gets_the_same_archive_from_the_next(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    stop_before_the_ledger(lab, monkeypatch)
+    lab.server.order(reset=True)
+    lab.store(unit)
+    assert lab.requests("UploadMultipartPart") == 0
+    assert [one["ArchiveId"] for one in lab.server.inventory(lab.vault)] == [lab.object(unit)["archive_id"]]
+
+
+def stop_before_the_ledger(lab: VaultLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload whose process ends between the service's last answer and the ledger's line."""
+    with monkeypatch.context() as patch:
+        patch.setattr("ecogvault.send.vault.described", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            lab.store(lab.units[0])
+
+
+def test_when_the_service_has_forgotten_the_last_request_only_an_inventory_decides(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    stop_before_the_ledger(lab, monkeypatch)
+    lab.server.pass_time(3 * HOUR)
+    lab.server.order(reset=True)
+    with pytest.raises(MustWait, match="only an inventory says whether the archive arrived: waiting for"):
+        lab.store(unit)
+    lab.server.pass_time(DAY)
+    with pytest.raises(MustWait, match="the inventory of vault"):
+        lab.store(unit)
+    lab.server.pass_time(6 * HOUR)
+    lab.store(unit)
+    assert lab.requests("UploadMultipartPart") == 0
+    assert lab.requests("InitiateJob") == 1
+    assert [one["ArchiveId"] for one in lab.server.inventory(lab.vault)] == [lab.object(unit)["archive_id"]]
+
+
+def test_what_an_inventory_of_days_later_does_not_list_is_sent_anew(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit, other = lab.units[:2]
+    stop_before_the_ledger(lab, monkeypatch)
+    lab.server.pass_time(3 * HOUR)
+    with pytest.raises(MustWait):
+        lab.store(unit)
+    (lost,) = lab.server.inventory(lab.vault)
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=lost["ArchiveId"])
+    lab.server.client.upload_archive(vaultName=lab.vault, body=b"somebody else's, so that inventories go on")
+    lab.server.pass_time(2 * DAY)
+    with pytest.raises(MustWait):
+        lab.store(unit)
+    lab.server.pass_time(6 * HOUR)
+    lab.store(unit)
+    assert lab.object(unit)["archive_id"] != lost["ArchiveId"]
+    assert other != unit
+
+
+def test_an_interrupted_upload_sends_only_the_parts_that_the_vault_lacks(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    sealed = lab.paths.sealed(unit)
+    parts = -(-sealed.stat().st_size // MIB)
+    assert parts > 4
+    lab.server.faults({"operation": "UploadMultipartPart", "error": "AccessDeniedException", "after": 2, "count": 1})
+    with pytest.raises(Denied, match="glacier:UploadMultipartPart"):
+        lab.store(unit)
+    (begun,) = lab.server.client.list_multipart_uploads(vaultName=lab.vault)["UploadsList"]
+    there = lab.server.client.list_parts(vaultName=lab.vault, uploadId=begun["MultipartUploadId"])["Parts"]
+    assert 2 <= len(there) < parts
+    lab.server.order(reset=True)
+    lab.store(unit)
+    assert lab.requests("UploadMultipartPart") == parts - len(there)
+    assert lab.requests("InitiateMultipartUpload") == 0
+
+
+def test_an_upload_that_the_service_forgot_is_begun_again(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.server.faults({"operation": "UploadMultipartPart", "error": "AccessDeniedException", "count": 1})
+    with pytest.raises(Denied):
+        lab.store(unit)
+    lab.server.pass_time(25 * HOUR)
+    lab.store(unit)
+    assert lab.requests("InitiateMultipartUpload") == 2
+    assert len(lab.server.inventory(lab.vault)) == 1
+
+
+def test_throttling_and_broken_connections_are_sat_out(lab: VaultLab) -> None:
+    lab.server.faults(
+        {"operation": "UploadMultipartPart", "error": "ThrottlingException", "count": 1},
+        {"operation": "UploadMultipartPart", "break": "before", "count": 1},
+        {"operation": "InitiateMultipartUpload", "error": "ServiceUnavailableException", "count": 1},
+    )
+    lab.store(lab.units[0])
+    assert len(lab.server.inventory(lab.vault)) == 1
+
+
+# --- inventories ------------------------------------------------------------------------------------------------------
+
+
+def test_verifying_over_days_says_what_waits_and_ends_listed(lab: VaultLab) -> None:
+    lab.store()
+    line = lab.verify()
+    assert line.startswith("glacier: 0 copies listed; 2 not yet listed; waiting for the first inventory of vault")
+    assert "run `snakemake verify` again from" in line
+    lab.server.pass_time(DAY)
+    line = lab.verify()
+    assert "waiting for the inventory of vault" in line
+    assert lab.verify() == line
+    assert lab.requests("InitiateJob") == 1
+    lab.server.pass_time(6 * HOUR)
+    line = lab.verify()
+    assert line.startswith("glacier: 2 copies listed; inventory of ")
+    assert "waiting" not in line
+    assert [lab.evidence(unit) for unit in lab.units] == ["listed", "listed"]
+    lab.verify()
+    assert lab.requests("InitiateJob") == 1
+    (raw,) = lab.paths.raw_inventories("glacier").iterdir()
+    assert raw.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(raw.read_bytes())["ArchiveList"]) == 2
+
+
+def inventoried(lab: VaultLab) -> str:
+    """Let a day pass, and have the inventory come."""
+    lab.server.pass_time(DAY)
+    lab.verify()
+    lab.server.pass_time(6 * HOUR)
+    return lab.verify()
+
+
+def test_what_came_after_the_inventory_is_not_missing(lab: VaultLab) -> None:
+    lab.store(lab.units[0])
+    inventoried(lab)
+    lab.store(lab.units[1])
+    line = lab.verify()
+    assert line.startswith("glacier: 1 copies listed; inventory of ")
+    assert "; 1 not yet listed" in line
+    assert "FAILED" not in line
+    assert "; 2 copies" not in inventoried(lab)
+    assert lab.evidence(lab.units[1]) == "listed"
+
+
+def test_an_archive_that_was_deleted_is_missing_by_name_and_sent_again(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store()
+    inventoried(lab)
+    one = lab.object(unit)
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=one["archive_id"])
+    line = inventoried(lab)
+    assert f"1 wrong: {one['key']} is missing" in line
+    assert "FAILED" in line
+    assert not lab.paths.receipt("glacier", unit).exists()
+    lab.store(unit)
+    assert lab.object(unit)["archive_id"] != one["archive_id"]
+
+
+def test_an_inventory_job_that_expired_or_was_lost_is_asked_for_again(lab: VaultLab) -> None:
+    lab.store()
+    lab.server.pass_time(DAY)
+    lab.verify()
+    lab.server.order(lose_jobs=lab.vault)
+    assert "waiting for the inventory" in lab.verify()
+    assert lab.requests("InitiateJob") == 2
+    lab.server.pass_time(5 * DAY)
+    assert "waiting for the inventory" in lab.verify()
+    assert lab.requests("InitiateJob") == 3
+    lab.server.pass_time(6 * HOUR)
+    assert lab.verify().startswith("glacier: 2 copies listed")
+
+
+def test_a_job_that_was_asked_for_and_not_noted_is_found_and_not_asked_for_twice(lab: VaultLab) -> None:
+    lab.store()
+    lab.server.pass_time(DAY)
+    lab.verify()
+    lab.paths.inventory_job("glacier").unlink()
+    assert "waiting for the inventory" in lab.verify()
+    assert lab.requests("InitiateJob") == 1
+
+
+def test_a_foreign_archives_description_stays_private(lab: VaultLab) -> None:
+    lab.server.client.upload_archive(vaultName=lab.vault, body=b"x", archiveDescription="Trellwick 2014 session 2")
+    lab.store()
+    inventoried(lab)
+    for path in lab.paths.results.rglob("*"):
+        assert not path.is_file() or b"Trellwick" not in path.read_bytes(), path
+    table = lab.paths.inventory("glacier").with_suffix(".tsv").read_text()
+    assert "(not ours)" in table
+    assert lab.object(lab.units[0])["archive_id"] in table
+
+
+def test_an_archive_of_ours_that_no_ledger_knows_is_named(lab: VaultLab) -> None:
+    lab.store()
+    for unit in lab.units[:1]:
+        key = lab.object(unit)["key"]
+        lab.paths.ledger("glacier", unit).unlink()
+    assert f"1 of ours that no ledger knows: {key} (" in inventoried(lab)
+
+
+def test_a_second_machine_sends_nothing_that_the_vault_lists(lab: VaultLab) -> None:
+    lab.store()
+    ids = [lab.object(unit)["archive_id"] for unit in lab.units]
+    lab.server.pass_time(DAY)
+    for unit in lab.units:
+        lab.paths.ledger("glacier", unit).unlink()
+    lab.server.order(reset=True)
+    with pytest.raises(MustWait, match="holds 2 archives that this machine knows nothing of"):
+        lab.store()
+    lab.server.pass_time(6 * HOUR)
+    lab.store()
+    assert lab.requests("InitiateMultipartUpload") == 0
+    assert [lab.object(unit)["archive_id"] for unit in lab.units] == ids
+
+
+def test_waiting_in_the_run_is_over_when_the_inventory_is_there(lab: VaultLab) -> None:
+    lab.store()
+    lab.server.pass_time(DAY)
+    lab.verify()
+    lab.server.pass_time(6 * HOUR)
+    lab.with_settings(glacier_wait_hours=24)
+    assert lab.verify().startswith("glacier: 2 copies listed")
+
+
+def test_sizes_and_tree_hashes_that_differ_are_wrong() -> None:
+    listed = catalogue.Archive("id", 10, "aa", "2026-03-02T00:00:00Z", None)
+    found = catalogue.Catalogue("vault", "2026-03-05T00:00:00Z", (listed,))
+    right = {"key": "k", "archive_id": "id", "size": 10, "sha256_tree": "aa", "archived_at": "2026-03-02T00:00:00Z"}
+    assert compare([right], found).listed
+    for wrong in ({"size": 11}, {"sha256_tree": "bb"}):
+        assert compare([right | wrong], found).wrong == ["k"]
+    gone = right | {"archive_id": "other"}
+    assert compare([gone], found).missing == ["k"]
+    assert compare([gone | {"archived_at": "2026-03-04T12:00:00.5Z"}], found).early == ["k"]
+    assert compare([right], None).early == ["k"]
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_vault_wrong_credentials_and_a_wrong_clock_are_explained(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    settings = dict(lab.config.values["destinations"]["glacier"])
+    lab.with_settings(destinations={"glacier": settings | {"vault": "not-there"}})
+    with pytest.raises(VaultMissing, match="vault not-there does not exist: create it"):
+        lab.store(unit)
+    lab.with_settings(destinations={"glacier": settings})
+    lab.server.order(skew=3600)
+    with pytest.raises(Denied, match="this machine's clock differs"):
+        lab.store(unit)
+    lab.server.order(skew=0)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(NoCredentials, match="secret access key does not belong"):
+        lab.store(unit)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "UNKNOWN")
+    with pytest.raises(NoCredentials, match="renew them"):
+        lab.store(unit)
+    lab.with_settings(destinations={"glacier": settings | {"endpoint_url": "http://127.0.0.1:9"}})
+    with pytest.raises(Unreachable):
+        lab.store(unit)
+
+
+def test_a_policy_that_denies_uploads_is_said_to_do_so(lab: VaultLab) -> None:
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "glacier:InitiateMultipartUpload"}
+    policy = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [deny]})}
+    lab.server.client.set_vault_access_policy(vaultName=lab.vault, policy=policy)
+    with pytest.raises(Denied, match="lock or access policy forbids it, whoever asks"):
+        lab.store(lab.units[0])
+    journal = lab.paths.ledger("glacier", lab.units[0])
+    assert [line["event"] for line in read_journal(journal)] == ["intent"]
+
+
+# --- bringing back ----------------------------------------------------------------------------------------------------
+
+
+def ask(lab: VaultLab, unit: Unit | None = None, **more: object) -> list[str]:
+    """What a restore says; a failure is its last line."""
+    lab.with_settings(**({"unit": str(unit)} if unit else {"subject": lab.code}), **{"from": "glacier"}, **more)
+    said: list[str] = []
+    try:
+        restore_asked(lab.config, say=said.append)
+    except NotAllRestored as error:
+        said.append(f"FAILED {error}")
+    return said
+
+
+def assert_restored(lab: VaultLab, unit: Unit) -> None:
+    manifest = Manifest.read(lab.paths.manifest(unit))
+    folder = lab.paths.restored_record("glacier", unit).parent / str(unit)
+    for entry in manifest:
+        assert sha256_of(folder / entry.path) == (entry.size, entry.sha256)
+    assert lab.evidence(unit) == "restored"
+
+
+def test_a_restore_asks_says_when_to_come_back_and_then_restores(lab: VaultLab) -> None:
+    lab.store()
+    lab.server.order(reset=True)
+    (line,) = ask(lab)
+    assert line.startswith(f"glacier: waiting for {lab.units[0]}, {lab.units[1]}: run `snakemake --cores 1 restore")
+    assert ask(lab) == [line]
+    assert lab.requests("InitiateJob") == 2
+    lab.server.pass_time(5 * HOUR)
+    said = ask(lab)
+    assert len(said) == 2
+    assert all("restored and equal to their manifest" in one for one in said)
+    for unit in lab.units:
+        assert_restored(lab, unit)
+    assert all("restored already" in one for one in ask(lab))
+    assert lab.requests("InitiateJob") == 2
+    assert [path.name for path in lab.paths.restored.rglob("*.partial")] == []
+
+
+def test_the_tier_decides_how_long_it_takes(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    ask(lab, unit, tier="Bulk")
+    lab.server.pass_time(5 * HOUR)
+    assert "waiting" in ask(lab, unit)[-1]
+    lab.server.pass_time(7 * HOUR)
+    ask(lab, unit)
+    assert_restored(lab, unit)
+
+
+def test_a_job_that_expired_before_it_was_fetched_is_asked_for_again(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    ask(lab, unit)
+    lab.server.pass_time(3 * DAY)
+    assert "waiting" in ask(lab, unit)[-1]
+    lab.server.pass_time(5 * HOUR)
+    ask(lab, unit)
+    assert_restored(lab, unit)
+
+
+def test_a_broken_download_goes_on_where_it_was(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    lab.server.faults({"operation": "GetJobOutput", "break": "body", "after": 1, "count": 2})
+    ask(lab, unit)
+    assert_restored(lab, unit)
+
+
+def test_after_a_job_expired_in_the_middle_only_the_rest_is_asked_for(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    lab.server.faults(
+        {"operation": "GetJobOutput", "break": "body", "after": 1, "count": 1},
+        {"operation": "GetJobOutput", "error": "AccessDeniedException", "after": 1, "count": 1},
+    )
+    assert "permission denied" in ask(lab, unit)[0]
+    lab.server.pass_time(2 * DAY)
+    ask(lab, unit)
+    (job,) = [one for one in lab.server.client.list_jobs(vaultName=lab.vault)["JobList"] if not one["Completed"]]
+    assert int(job["RetrievalByteRange"].partition("-")[0]) >= MIB
+    lab.server.pass_time(5 * HOUR)
+    ask(lab, unit)
+    assert_restored(lab, unit)
+
+
+def test_damage_in_the_vault_is_found_before_anything_is_opened(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    one = lab.object(unit)
+    lab.server.order(damage={"vault": lab.vault, "archive": one["archive_id"], "offset": 1000})
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    said = ask(lab, unit)
+    assert "is not" in said[0]
+    assert said[-1].startswith("FAILED 1 of the units")
+    assert not (lab.paths.restored_record("glacier", unit).parent / str(unit)).exists()
+
+
+def test_a_wrong_archive_id_the_policy_and_a_lack_of_capacity_are_explained(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    lab.server.faults({"operation": "InitiateJob", "error": "PolicyEnforcedException", "count": 1})
+    assert "data retrieval policy does not permit" in ask(lab, unit)[0]
+    lab.server.faults({"operation": "InitiateJob", "error": "InsufficientCapacityException", "count": 6})
+    assert "no capacity for Expedited" in ask(lab, unit, tier="Expedited")[0]
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=lab.object(unit)["archive_id"])
+    assert "it was deleted, or the archive id is wrong" in ask(lab, unit, tier="Standard")[0]
+
+
+def test_an_archive_whose_description_is_not_ours_is_not_restored(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    other = lab.server.client.upload_archive(
+        vaultName=lab.vault, archiveDescription="renamed by hand", body=lab.paths.sealed(unit).read_bytes()
+    )
+    journal = lab.paths.ledger("glacier", unit)
+    one = lab.object(unit) | {"archive_id": other["archiveId"]}
+    manifest = lab.copies(unit, "glacier")[1].manifest_sha256
+    ledger.append(journal, ledger.event("object", 1, manifest, object=one), mode=0o600, group=None)
+    ledger.append(journal, ledger.event("acknowledged", 1, manifest, bytes_sent=0), mode=0o600, group=None)
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    assert "holds no seal statement" in ask(lab, unit)[0]
