@@ -231,7 +231,9 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
         return Plan(config, private, tuple(intake.recorded(config, private)) if private else ())
     config = check(values)
     layout.check(config)
-    edf.read_policy(config["policy"], check=True)
+    policy = edf.read_policy(config["policy"], check=True)
+    if config.shifts_dates:
+        policy.require_shifts()
     if not config.private.exists():
         announce(Plan(config, None, ()))
         return Plan(config, None, ())

@@ -129,6 +129,15 @@ def test_without_natus_the_first_of_two_hours_is_taken_and_said(lab: Lab) -> Non
     assert row.start == datetime(2021, 11, 7, 8, 30, tzinfo=UTC)
 
 
+def test_a_recording_whose_last_record_is_cut_short_is_pointed_out(lab: Lab) -> None:
+    path = lab.edf("Quellmotz 1.edf")
+    lab.edf("Quellmotz 2.edf", clock="18.05.11")
+    os.truncate(path, path.stat().st_size - 7)
+    for words in ((), ("--accept",), ()):
+        lines, _ = lab.run(*words)
+        assert ["lacks 7 bytes: is its copy complete?" in line for line in lines[1:3]] == [True, False]
+
+
 def test_true_dates_are_shown_and_said_to_be_so(lab: Lab) -> None:
     lab.edf("a.edf")
     _, told = lab.run()

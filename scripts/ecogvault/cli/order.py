@@ -80,6 +80,7 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
     from ecogvault.intake.clocks import differences
     from ecogvault.intake.find import extension
     from ecogvault.intake.order import remarks
+    from ecogvault.intake.unfinished import unfinished
     from ecogvault.registry import Subject
 
     assert isinstance(seen, Survey)
@@ -87,8 +88,9 @@ def _table(settings: Config, private: Private, subject: object, seen: object) ->
     rows = [*seen.accepted, *seen.proposed]
     notes = remarks(rows)
     folders = {part.part: part.path for part in registry.parts(private, subject.code)}
-    for number, words in differences(folders, rows).items():
-        notes[number].append(words)
+    for found in (differences(folders, rows), unfinished(folders, rows)):
+        for number, words in found.items():
+            notes[number].append(words)
     items = {(item.part, item.path, item.role): item for item in seen.items}
     lines = ["n    state     start                    length    EDF  video     text     remarks"]
     for number in sorted(notes):

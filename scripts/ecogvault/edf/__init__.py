@@ -13,7 +13,7 @@ from ecogvault.edf.identification import Identification, identification, names_n
 from ecogvault.edf.patch import Change, scrubbed_header
 from ecogvault.edf.policy import Policy, PolicyError, read_policy, shipped
 from ecogvault.edf.scrub import Scrubbed, scrub, scrub_file, scrubbed_sha256
-from ecogvault.edf.timing import check_complete, duration, start_of_recording
+from ecogvault.edf.timing import check_complete, duration, missing_bytes, start_of_recording
 
 __all__ = [
     "Annotation",
@@ -35,6 +35,7 @@ __all__ = [
     "deviations",
     "duration",
     "identification",
+    "missing_bytes",
     "names_nobody",
     "names_person",
     "parse_header",

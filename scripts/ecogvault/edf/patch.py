@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ecogvault.edf import moved
 from ecogvault.edf.errors import SOMEWHERE
 from ecogvault.edf.header import FIXED_PLACES, Header, parse_header, signal_places
-from ecogvault.edf.policy import BLANK, CODE, KEEP, REPLACE, Policy, PolicyError, Rule, shipped
+from ecogvault.edf.policy import BLANK, CODE, KEEP, REPLACE, Policy, Rule, shipped
 from ecogvault.edf.timing import has_no_recording_date, header_date, named_date, recording_date
 
 # The specification's name of a field, and the policy's.
@@ -56,10 +56,8 @@ def scrubbed_header(
     if not re.fullmatch(r"[0-9A-Za-z_-]{1,74}", code):
         raise ValueError("a subject code is one word of ASCII letters and digits")
     policy = policy or shipped()
-    if shift_days and policy.unshifted():
-        raise PolicyError(
-            f"policy {policy.name} keeps {policy.unshifted()[0]} as it is, but dates are to be shifted: make it SHIFT"
-        )
+    if shift_days:
+        policy.require_shifts()
     header = parse_header(header_bytes, where)
     patched = bytearray(header_bytes)
     changes = []

@@ -65,9 +65,13 @@ class Policy:
     def __getitem__(self, name: str) -> Rule:
         return self.rules[name]
 
-    def unshifted(self) -> list[str]:
-        """The date fields that this policy keeps as they are, whatever a shift says."""
-        return [name for name in DATE_FIELDS if self[name].verb == KEEP]
+    def require_shifts(self) -> None:
+        """Raise PolicyError if a date stays as it is whatever a shift says."""
+        for name in DATE_FIELDS:
+            if self[name].verb == KEEP:
+                raise PolicyError(
+                    f"policy {self.name} keeps {name} as it is, but dates are to be shifted: make it SHIFT or BLANK"
+                )
 
 
 @cache

@@ -106,6 +106,11 @@ def require_complete(header: Header, size: int, where: str) -> Header:
     return header
 
 
+def missing_bytes(header: Header, size: int) -> int:
+    """Bytes that the last data record of a file of `size` bytes lacks, 0 for none. What is more is not counted."""
+    return max(0, header.size + records_in(header, size) * header.record_bytes - size)
+
+
 def _begins_behind_its_header(header: Header, size: int) -> bool:
     """Whether whole data records fit behind 256 bytes for each signal and 256, and not where the header says."""
 
