@@ -105,7 +105,9 @@ class Account:
     def store(self, container: str, *, account_url: str | None = None, attempts: int = 3, **rest: Any) -> AzureStore:
         """The store under test, with small blocks. Credentials come from the environment."""
         client = open_container(account_url or self.account_url, container, name="azure", connections=8)
-        return AzureStore("azure", client, **{"part_size": PART, "connections": 3, "attempts": attempts} | rest)
+        return AzureStore(
+            "azure", client, **{"part_size": PART, "connections": 3, "page_size": 1000, "attempts": attempts} | rest
+        )
 
 
 @dataclass(frozen=True)

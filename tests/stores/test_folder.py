@@ -1,19 +1,25 @@
 """What only a folder can do, or refuse."""
 
+import ctypes
 import errno
 import grp
 import hashlib
 import os
+import shutil
 import stat
 import threading
+from types import SimpleNamespace
 
 import pytest
 from content import META, Recorded, pattern, tree
 
 from ecogvault.config import Destination
 from ecogvault.files import NoSpace
+from ecogvault.manifest import Entry
+from ecogvault.naming import Unit
+from ecogvault.send import files
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Unknown, UploadState, open_store
-from ecogvault.stores.errors import BadKey, BadSettings, BucketMissing, SourceChanged, WrongBytes
+from ecogvault.stores.errors import BadKey, BadSettings, BucketMissing, Denied, SourceChanged, Unreachable, WrongBytes
 from ecogvault.stores.folder import FolderStore
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.rename import rename_without_overwriting
@@ -59,7 +65,7 @@ def test_no_link_on_the_way_is_followed(root, tmp_path):
 def test_a_link_in_place_of_a_file_is_not_read(root, tmp_path):
     (tmp_path / "outside").write_bytes(b"outside")
     (root / "file").symlink_to(tmp_path / "outside")
-    with pytest.raises((BadKey, OSError)):
+    with pytest.raises(BadKey, match="is a link"):
         b"".join(FolderStore("nas", root).get("file"))
 
 
@@ -74,6 +80,27 @@ def test_folders_get_the_mode_and_files_get_it_without_x(root):
         assert stat.S_IMODE(path.stat().st_mode) == 0o2770
     assert stat.S_IMODE((root / "a" / "b" / "k").stat().st_mode) == 0o660
     assert (root / "a" / "b" / "k").stat().st_gid == os.getgid()
+
+
+def test_what_a_killed_run_has_made_and_not_opened_yet_gets_its_mode(root):
+    (root / "a").mkdir(mode=0o700)
+    (root / "theirs").mkdir(mode=0o705)
+    store = FolderStore("nas", root, mode=0o2770)
+    state = UploadState.in_memory()
+
+    def fail(offset: int) -> None:
+        if offset >= 16 * MIB:
+            raise OSError("read error")
+
+    data = pattern(20 * MIB)
+    with pytest.raises(OSError, match="read error"):
+        store.put("a/k", Recorded(data, fail), metadata=META, state=state)
+    (root / "a" / str(state.upload_id)).chmod(0o600)
+    store.put("a/k", BytesSource(data), metadata=META, state=state)
+    put(store, "theirs/k", b"x")
+    assert stat.S_IMODE((root / "a").stat().st_mode) == 0o2770
+    assert stat.S_IMODE((root / "a" / "k").stat().st_mode) == 0o660
+    assert stat.S_IMODE((root / "theirs").stat().st_mode) == 0o705
 
 
 def test_a_group_that_is_not_there_is_explained(root):
@@ -99,6 +126,51 @@ def test_a_folder_that_is_not_mounted_answers_unknown_and_never_absent(tmp_path)
     with pytest.raises(BucketMissing):
         put(store, "k", b"x")
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_mount_point_with_nothing_mounted_lists_no_copies_as_missing(root):
+    store = FolderStore("nas", root)
+    with pytest.raises(BucketMissing, match="is empty: mount it"):
+        list(store.list("df5c5206/"))
+    put(store, "k", b"x")
+    assert list(store.list("df5c5206/")) == []
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Unreachable), (errno.EACCES, Denied)])
+def test_a_read_that_fails_is_explained_and_nothing_counts_as_absent(root, monkeypatch, number, kind):
+    store = FolderStore("nas", root)
+    put(store, "d/k", b"x")
+
+    def failing(*args):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        with pytest.raises(kind, match="d/k in folder .* cannot be read"):
+            b"".join(store.get("d/k"))
+    real = os.stat
+
+    def gone(path, **rest):
+        return failing() if path == root else real(path, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", gone)
+        assert isinstance(store.head("d/k"), Unknown)
+        with pytest.raises(kind):
+            store.preflight()
+
+
+def test_what_is_not_there_yet_must_fit_as_a_whole_before_the_first_file_is_copied(root, monkeypatch):
+    destination = Destination("nas", {"type": "folder", "zone": "inside", "form": "files", "path": str(root)})
+    unit = Unit.parse("df5c5206_3_edf")
+    entries = [Entry(f"edf/df5c5206_3{tail}.edf", 40 * MIB, "ab" * 32) for tail in ("", "_b", "_c")]
+    shipment = SimpleNamespace(store=FolderStore("nas", root), destination=destination, unit=unit, generation=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100 * MIB))
+    with pytest.raises(NoSpace, match="nas needs 0.13 GB"):
+        files._require_room(shipment, entries)
+    (root / "df5c5206_edf").mkdir()
+    (root / "df5c5206_edf" / "df5c5206_3.edf").write_bytes(b"there")
+    files._require_room(shipment, entries)
 
 
 def test_the_replaced_file_moves_to_superseded(root):
@@ -168,6 +240,40 @@ def test_bytes_that_the_disk_gives_back_wrongly_are_not_stored(root, monkeypatch
     assert list((root / "d").iterdir()) == []
 
 
+@pytest.mark.parametrize("refused_at", [None, "open", "read"])
+def test_what_was_written_is_read_back_past_the_cache_where_the_file_system_can(root, monkeypatch, refused_at):
+    real_open, real_preadv = os.open, os.preadv
+    direct: set[int] = set()
+    read: list[bool] = []
+
+    def opening(path, flags, *args, **rest):
+        if flags & os.O_DIRECT and refused_at == "open":
+            raise OSError(errno.EINVAL, "no O_DIRECT")
+        descriptor = real_open(path, flags, *args, **rest)
+        direct.discard(descriptor)
+        if flags & os.O_DIRECT:
+            direct.add(descriptor)
+        return descriptor
+
+    def reading(descriptor, *args):
+        if descriptor in direct and refused_at == "read":
+            raise OSError(errno.EINVAL, "no O_DIRECT")
+        read.append(descriptor in direct)
+        return real_preadv(descriptor, *args)
+
+    try:
+        os.close(real_open(root, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT))
+        can = refused_at is None
+    except OSError:
+        can = False
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "preadv", reading)
+    data = pattern(5 * MIB + 77)
+    assert put(FolderStore("nas", root), "k", data).sha256_tree == tree(data)
+    assert read == [can, can]
+    assert (root / "k").read_bytes() == data
+
+
 def test_too_little_room_is_found_before_the_first_byte(root):
     class Huge:
         size = 1 << 60
@@ -209,6 +315,21 @@ def test_a_file_system_without_hard_links_still_overwrites_nothing(root, monkeyp
     finally:
         os.close(folder)
     assert sorted(path.name for path in root.iterdir()) == ["new", "third"]
+
+
+def test_a_file_system_that_can_do_neither_says_so(root, monkeypatch):
+    def refused(*args, **rest):
+        raise OSError(errno.EPERM, "no hard links")
+
+    def renameat2(*args):
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *args, **rest: SimpleNamespace(renameat2=renameat2))
+    with pytest.raises(OSError, match="not supported"):
+        put(FolderStore("nas", root), "k", b"x")
+    assert list(root.iterdir()) == []
 
 
 def test_a_folder_is_opened_from_the_configuration(root):

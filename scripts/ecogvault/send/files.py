@@ -1,6 +1,7 @@
 """Sending a set of files, each as it is or encrypted on its way, with their manifest and statement."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event, Lock
 from typing import Any
@@ -14,6 +15,8 @@ from ecogvault.send.beside import files_statement, put_how_to_open, put_manifest
 from ecogvault.send.encrypted import encrypted_source
 from ecogvault.send.shipment import Shipment, described, holds, put
 from ecogvault.stores import (
+    Absent,
+    Finite,
     Present,
     Store,
     file_source,
@@ -46,9 +49,20 @@ def send_files(shipment: Shipment) -> None:
                 shipment.note(one, sent)
             shipment.state.drop_secret(str(one["key"]))
 
+    _require_room(shipment, wanted)
     run_all(send, wanted, stopping=stopping)
     put_manifest(shipment)
     put_statement(shipment, files_statement(shipment))
+
+
+def _require_room(shipment: Shipment, wanted: Sequence[Entry]) -> None:
+    """Raise NoSpace before the first byte, where a store can be full, unless all files that are not there yet fit."""
+    if isinstance(shipment.store, Finite):
+        keys = (
+            (layout.file_key(shipment.destination, shipment.unit, shipment.generation, entry.path), entry.size)
+            for entry in wanted
+        )
+        shipment.store.require_room(sum(size for key, size in keys if isinstance(shipment.store.head(key), Absent)))
 
 
 def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None, int]:

@@ -16,6 +16,7 @@ __all__ = [
     "Checked",
     "Examined",
     "Finding",
+    "Finite",
     "KeepsUnfinished",
     "Listed",
     "PartDone",
@@ -111,6 +112,14 @@ class Unfinished:
     upload_id: str
     begun: datetime
     size: int
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """A store that can be full."""
+
+    def require_room(self, size: int) -> None:
+        """Raise NoSpace unless `size` more bytes fit."""
 
 
 @runtime_checkable

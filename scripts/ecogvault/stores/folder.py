@@ -34,9 +34,24 @@ from ecogvault.stores.errors import (
     KeyTaken,
     NotFound,
     SourceChanged,
+    StoreError,
     WrongBytes,
 )
-from ecogvault.stores.folder_files import PIECE, drop, etag_of, gid_of, is_temporary, look, parts_of, present, tree_of
+from ecogvault.stores.folder_files import (
+    CLOSED,
+    PIECE,
+    drop,
+    etag_of,
+    gid_of,
+    is_temporary,
+    left_closed,
+    look,
+    parts_of,
+    present,
+    settle,
+    tree_on_disk,
+    unreadable,
+)
 from ecogvault.stores.pieces import MIB, TreeOfPieces
 from ecogvault.stores.rename import rename_without_overwriting
 
@@ -68,8 +83,7 @@ class FolderStore:
 
     def preflight(self) -> None:
         """Check that the root is there and can be written to."""
-        if not self.root.is_dir():
-            raise BucketMissing(f"{self.where} does not exist: mount it or create it, then run again")
+        self._require_root()
         if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
             raise Denied(f"{self.where} cannot be written to by this user: ask for write permission")
 
@@ -81,17 +95,26 @@ class FolderStore:
                 return present(folder, name)
         except FileNotFoundError:
             return Absent()
-        except (BadKey, BucketMissing, OSError) as error:
+        except (StoreError, OSError) as error:
             return Unknown(str(error))
 
     def _require_root(self) -> None:
         """Raise BucketMissing unless the root is there: a NAS that is not mounted has lost no file."""
-        if not self.root.is_dir():
+        try:
+            there = self.root.is_dir()
+        except OSError as error:
+            raise unreadable(error, self.where) from error
+        if not there:
             raise BucketMissing(f"{self.where} does not exist: mount it or create it, then run again")
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
-        """All files whose keys begin with `prefix`, sorted. Unfinished ones and links are left out."""
+        """All files whose keys begin with `prefix`, sorted. Unfinished ones and links are left out.
+
+        A root without anything in it is taken for one that is not mounted, since whoever asks knows of copies in it.
+        """
         self._require_root()
+        if not any(True for _ in os.scandir(self.root)):
+            raise BucketMissing(f"{self.where} is empty: mount it, then run again")
         start = prefix.rpartition("/")[0]
         if start:
             parts_of(start)
@@ -164,16 +187,25 @@ class FolderStore:
         except FileNotFoundError:
             self._require_root()
             raise NotFound(f"{key} in {self.where} does not exist") from None
+        except OSError as error:
+            raise unreadable(error, f"{key} in {self.where}") from error
         try:
             end = os.fstat(descriptor).st_size if length is None else offset + length
             while offset < end:
-                piece = os.pread(descriptor, min(MIB, end - offset), offset)
+                try:
+                    piece = os.pread(descriptor, min(MIB, end - offset), offset)
+                except OSError as error:
+                    raise unreadable(error, f"{key} in {self.where}") from error
                 if not piece:
                     raise WrongBytes(f"{key} in {self.where} is shorter than {end} bytes: verify it")
                 offset += len(piece)
                 yield piece
         finally:
             os.close(descriptor)
+
+    def require_room(self, size: int) -> None:
+        """Raise NoSpace unless `size` more bytes fit."""
+        require_space(self.root, size, what=f"a copy to destination {self.name}")
 
     def abort_unfinished(self, key: str) -> int:
         """Remove the temporary files that interrupted puts of `key` have left."""
@@ -209,15 +241,20 @@ class FolderStore:
 
     def _make_folder(self, name: str, parent: int) -> None:
         try:
-            os.mkdir(name, 0o700, dir_fd=parent)
+            os.mkdir(name, CLOSED, dir_fd=parent)
+            new = True
         except FileExistsError:
-            return
-        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            new = False
         try:
-            if self._gid is not None:
-                os.fchown(made, -1, self._gid)
-            os.fchmod(made, self._folder_mode)
-            os.fsync(parent)
+            made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        except OSError:
+            if new:
+                raise
+            return  # what stands there is no folder: said by whoever wants to go into it
+        try:
+            if new or left_closed(made):
+                settle(made, self._folder_mode, self._gid)
+                os.fsync(parent)
         finally:
             os.close(made)
 
@@ -232,8 +269,9 @@ class FolderStore:
                 if f"{key}/".startswith(prefix) or prefix.startswith(f"{key}/"):
                     yield from self._listed_below(folder / entry.name, f"{key}/", prefix)
             elif entry.is_file(follow_symlinks=False) and key.startswith(prefix) and not is_temporary(entry.name):
-                status = entry.stat(follow_symlinks=False)
-                yield Listed(key, status.st_size, etag_of(status))
+                with suppress(FileNotFoundError):  # moved away since the folder was read
+                    status = entry.stat(follow_symlinks=False)
+                    yield Listed(key, status.st_size, etag_of(status))
 
     # --- copying ------------------------------------------------------------------------------------------------------
 
@@ -245,22 +283,22 @@ class FolderStore:
         if state.upload_id is not None and state.digest == digest:
             with suppress(FileNotFoundError):
                 flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-                return state.upload_id, os.open(state.upload_id, flags, dir_fd=folder)
+                descriptor = os.open(state.upload_id, flags, dir_fd=folder)
+                settle(descriptor, self._file_mode, self._gid)
+                return state.upload_id, descriptor
         drop(folder, state)
         temporary = f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
         if source.size > RESUMABLE:
             state.begin(temporary, PIECE, digest)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
-        if self._gid is not None:
-            os.fchown(descriptor, -1, self._gid)
-        os.fchmod(descriptor, self._file_mode)
+        settle(descriptor, self._file_mode, self._gid)
         return temporary, descriptor
 
     def _verified_prefix(self, descriptor: int, source: Source) -> int:
         """How many bytes at the beginning of a temporary file, in whole pieces, are on disk as `source` has them."""
         length = min(os.fstat(descriptor).st_size, source.size)
-        require_space(self.root, source.size - length, what=f"a copy to destination {self.name}")
+        self.require_room(source.size - length)
         wanted = bytearray(PIECE)
         good = 0
         while good + PIECE <= length:
@@ -293,10 +331,8 @@ class FolderStore:
         if isinstance(source, Checked):
             source.check()
         os.fsync(descriptor)
-        # Clean pages are dropped, so that what is read back comes from the disk where the system allows it.
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         wanted = tree.hexdigest()
-        if tree_of(descriptor, source.size) != wanted:
+        if tree_on_disk(descriptor, source.size) != wanted:
             raise WrongBytes(
                 f"{key} in {self.where} was read back with other bytes than were written, and was removed: "
                 "check that disk and its connection, then run again"

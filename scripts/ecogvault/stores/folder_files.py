@@ -1,16 +1,19 @@
 """Small questions about files and names of a folder store."""
 
+import errno
 import grp
+import mmap
 import os
 import stat
 from contextlib import suppress
 
 from ecogvault.files import TEMPORARY_SUFFIX
 from ecogvault.stores.base import Absent, Present, UploadState
-from ecogvault.stores.errors import BadKey, BadSettings
+from ecogvault.stores.errors import BadKey, BadSettings, Denied, StoreError, Unreachable
 from ecogvault.stores.pieces import MIB, TreeOfPieces
 
 PIECE = 4 * MIB  # bytes read and written at once
+CLOSED = 0o700  # of a folder that has not got its mode yet
 
 
 def parts_of(key: str) -> list[str]:
@@ -73,11 +76,57 @@ def drop(folder: int, state: UploadState, temporary: str | None = None) -> None:
     state.forget()
 
 
-def tree_of(descriptor: int, size: int) -> str | None:
-    """The tree hash of an open file, or None if it has not `size` bytes."""
+def tree_on_disk(descriptor: int, size: int) -> str | None:
+    """The tree hash of an open, flushed file as the disk or the server gives it; None if it has not `size` bytes.
+
+    It is read past the page cache (O_DIRECT) where the file system can; elsewhere clean pages are dropped first, which
+    network file systems and disks heed and file systems in memory do not.
+    """
     if os.fstat(descriptor).st_size != size:
         return None
+    try:
+        past_cache = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError:
+        return _tree(descriptor, size)
+    try:
+        return _tree(past_cache, size)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what a file system says that opens so and does not read so
+            raise
+        return _tree(descriptor, size)
+    finally:
+        os.close(past_cache)
+
+
+def _tree(descriptor: int, size: int) -> str | None:
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     tree = TreeOfPieces(size)
-    for offset in range(0, size, PIECE):
-        tree.update_at(offset, os.pread(descriptor, min(PIECE, size - offset), offset))
+    with mmap.mmap(-1, PIECE) as buffer:  # whose address is a multiple of a page's, as O_DIRECT wants it
+        for offset in range(0, size, PIECE):
+            wanted = min(PIECE, size - offset)
+            if os.preadv(descriptor, [buffer], offset) < wanted:
+                return None
+            tree.update_at(offset, memoryview(buffer)[:wanted].toreadonly())
     return tree.hexdigest()
+
+
+def settle(descriptor: int, mode: int, gid: int | None) -> None:
+    """Give a file or folder of ours its group, then its mode (in this order: a new group takes setgid away)."""
+    if gid is not None and os.fstat(descriptor).st_gid != gid:
+        os.fchown(descriptor, -1, gid)
+    os.fchmod(descriptor, mode)
+
+
+def left_closed(descriptor: int) -> bool:
+    """Whether a folder is as it is between being made and getting its mode: of a run that was killed just then."""
+    status = os.fstat(descriptor)
+    return status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == CLOSED
+
+
+def unreadable(error: OSError, what: str) -> StoreError:
+    """A read that failed, explained."""
+    if error.errno == errno.ELOOP:
+        return BadKey(f"{what} is a link, which is never followed: move it away")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Denied(f"{what} cannot be read by this user: ask for permission")
+    return Unreachable(f"{what} cannot be read ({error.strerror}): check that disk and its connection, then run again")

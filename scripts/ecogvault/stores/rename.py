@@ -11,7 +11,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCE
 def rename_without_overwriting(from_folder: int, old: str, to_folder: int, new: str) -> None:
     """Rename `old` to `new`, both relative to open folders of one file system.
 
-    Raises FileExistsError if `new` exists, FileNotFoundError if `old` does not, and OSError as it comes. A hard link
+    Raises FileExistsError if `new` exists, FileNotFoundError if `old` does not, OSError with ENOTSUP where the file
+    system has neither links nor such a rename, and other OSErrors as they come. A hard link
     and an unlink are used where links exist: a process that is killed between them leaves both names, never neither,
     and the next call finishes what it began.
     """
@@ -35,4 +36,6 @@ def _renameat2(from_folder: int, old: str, to_folder: int, new: str) -> None:
     function = ctypes.CDLL(None, use_errno=True).renameat2
     if function(from_folder, os.fsencode(old), to_folder, os.fsencode(new), _RENAME_NOREPLACE) != 0:
         number = ctypes.get_errno()
+        if number in (errno.EINVAL, errno.ENOSYS):
+            number = errno.ENOTSUP
         raise OSError(number, os.strerror(number), new)
