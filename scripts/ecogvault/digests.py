@@ -9,8 +9,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
-from awscrt import checksums
-
 LEAF = 1024 * 1024
 
 Buffer = bytes | bytearray | memoryview
@@ -76,11 +74,15 @@ class Crc64Nvme:
     """An incremental CRC64NVME."""
 
     def __init__(self) -> None:
+        # Loading it takes 50 ms, which commands that make no such checksum need not spend.
+        from awscrt import checksums
+
         self._value = 0
+        self._crc = checksums.crc64nvme
 
     def update(self, buffer: Buffer) -> None:
         """Take the next bytes."""
-        self._value = checksums.crc64nvme(buffer, self._value)
+        self._value = self._crc(buffer, self._value)
 
     def digest(self) -> bytes:
         """The checksum of all bytes so far: eight bytes, most significant first."""

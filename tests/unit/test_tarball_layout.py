@@ -1,7 +1,6 @@
-"""The tar stream and its frames, without a byte of data: sizes beyond 8 GiB and 100,000 members too."""
+"""The tar stream and where its frames are cut, without a byte of data: sizes beyond 8 GiB and 100,000 members too."""
 
 import io
-import os
 import subprocess
 import tarfile
 from itertools import pairwise
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecogvault.tarball.frames import is_noise
 from ecogvault.tarball.layout import FRAME_LIMIT, OWN_FRAME, PIECE, Member, NameTooLong, Piece, frames_of, header
 
 UNIT = "df5c5206_3_vid"
@@ -81,9 +79,3 @@ def test_the_manifest_shares_its_frame_with_no_recording() -> None:
     first, second = list(frames_of(UNIT, members(5, 5), 0))
     assert [part.member for part in first.parts if isinstance(part, Piece)] == [0]
     assert [part.member for part in second.parts if isinstance(part, Piece)] == [1, 2]
-
-
-def test_noise_is_told_from_what_compresses() -> None:
-    assert is_noise(memoryview(os.urandom(1_000_000)))
-    assert not is_noise(memoryview(b"line of text\n" * 80_000))
-    assert not is_noise(memoryview(os.urandom(1000)))

@@ -23,7 +23,7 @@ from ecogvault.age.chunks import NONCE_SIZE, chunk_count, open_chunks
 from ecogvault.age.source import reading_into
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.manifest import Manifest
-from ecogvault.tarball.frames import decompress_into
+from ecogvault.tarball.frames import decompress_into, stored
 from ecogvault.tarball.index import Index, IndexedFrame, IndexedMember, index_of
 from ecogvault.tarball.pipeline import Stage, run
 from ecogvault.tarball.seal import HOW_TO_NAME, MANIFEST_NAME
@@ -87,6 +87,7 @@ class _Slot:
     def __init__(self) -> None:
         self.sealed = self.packed = self.plain = memoryview(b"")
         self.job = _Job(0, IndexedFrame(0, 0, 0), 0, ())
+        self.blocks: list[memoryview] = []
 
     def fit(self, chunks: int, plain: int) -> None:
         if len(self.sealed) < chunks * SEALED_CHUNK:
@@ -107,7 +108,10 @@ class _Frames:
         self._chunks = chunk_count(content.size)
 
     def unpack(self, slot: _Slot) -> None:
-        """Fill slot.plain with the frame's content. Raises TarballDamaged, and what the source raises."""
+        """Have the frame's content in slot.blocks, all of one size but the last.
+
+        Raises TarballDamaged, and what the source raises.
+        """
         job = slot.job
         first, skip = divmod(job.frame.offset, CHUNK)
         end = -(-(job.frame.offset + job.frame.length) // CHUNK)
@@ -120,12 +124,18 @@ class _Frames:
         done, error = open_chunks(self._aead, first, sealed, slot.packed, end >= self._chunks)
         if error is not None:
             raise TarballDamaged(f"{error}: {job.where}")
+        packed = slot.packed[skip : min(done, skip + job.frame.length)]
+        blocks = stored(packed, job.size)
+        if blocks is not None:
+            slot.blocks = blocks
+            return
         try:
-            size = decompress_into(slot.packed[skip : min(done, skip + job.frame.length)], slot.plain[: job.size])
+            size = decompress_into(packed, slot.plain[: job.size])
         except Damaged as error:
             raise TarballDamaged(f"{job.where}: {error}") from None
         if size != job.size:
             raise TarballDamaged(f"{job.where}: it holds {size} bytes, {job.size} expected")
+        slot.blocks = [slot.plain[: job.size]]
 
 
 @contextmanager
@@ -238,7 +248,8 @@ def _manifest(frames: _Frames, index: Index) -> Manifest:
         slot.job = job
         frames.unpack(slot)
         for part in job.parts:
-            data += slot.plain[part.position : part.position + part.length]
+            for view in _steps(slot, part):
+                data += view
     if hashlib.sha256(data).hexdigest() != first.sha256:
         raise TarballDamaged(f"{MANIFEST_NAME} in {index.unit} is not the one that was sealed")
     manifest = Manifest.parse(bytes(data), what=f"{MANIFEST_NAME} in {index.unit}")
@@ -305,8 +316,14 @@ def _carry_out(
 
 
 def _steps(slot: _Slot, part: _Part) -> Iterator[memoryview]:
-    for start in range(part.position, part.position + part.length, _STEP):
-        yield slot.plain[start : min(start + _STEP, part.position + part.length)]
+    """The part's content, in pieces that a core's cache holds."""
+    size = len(slot.blocks[0])
+    position, end = part.position, part.position + part.length
+    while position < end:
+        number, skip = divmod(position, size)
+        piece = slot.blocks[number][skip : skip + min(_STEP, end - position)]
+        yield piece
+        position += len(piece)
 
 
 __all__ = [

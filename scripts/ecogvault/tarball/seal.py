@@ -66,6 +66,7 @@ class _Slot:
     def __init__(self) -> None:
         self.plain = self.packed = self.sealed = memoryview(b"")
         self.frame = Frame(0, 0, ())
+        self.placed: int | None = None
         self.packed_length = 0
         self.sealed_length = 0
 
@@ -149,6 +150,13 @@ class _Input:
         self._members = members
         self._descriptor = -1
         self._digest = hashlib.sha256()
+
+    def place(self, piece: Piece, places: Sequence[memoryview]) -> None:
+        """Write a piece into `places`, one after the other. Raises as fill does."""
+        start = piece.start
+        for view in places:
+            self._read(self._members[piece.member], Piece(piece.member, start, len(view)), view)
+            start += len(view)
 
     def fill(self, frame: Frame, view: memoryview) -> None:
         """Write the frame's content into `view`. Raises FileChanged by name, and OSError as it comes."""
@@ -285,17 +293,29 @@ def _write(
     offsets = [0] * len(members)
     placed: list[list[IndexedFrame]] = [[] for _ in members]
     plain = packed = 0
+    noisy = -1
 
     def begin(slot: _Slot) -> bool:
         frame = next(waiting, None)
         if frame is None:
             return False
         slot.take(frame)
-        reader.fill(frame, slot.plain)
+        slot.placed = None
+        only = frame.parts[0] if len(frame.parts) == 1 else None
+        if isinstance(only, Piece) and only.member == noisy:
+            slot.placed = frame.length
+            reader.place(only, frames.raw_places(slot.packed, frame.length))
+        else:
+            reader.fill(frame, slot.plain)
         return True
 
     def compress(slot: _Slot) -> None:
-        slot.packed_length = frames.compress_into(slot.plain[: slot.frame.length], slot.packed)
+        nonlocal noisy
+        plain = slot.plain[: slot.frame.length]
+        slot.packed_length = frames.compress_into(plain, slot.packed, placed=slot.placed)
+        # Where noise begins, it goes on: what follows in this member is read to where it will be stored.
+        pieces = [part.member for part in slot.frame.parts if isinstance(part, Piece)]
+        noisy = pieces[-1] if slot.packed_length > len(plain) else -1
 
     def encrypt(slot: _Slot) -> None:
         nonlocal plain, packed
