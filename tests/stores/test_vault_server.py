@@ -11,11 +11,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from content import pattern, tree
-from vaults import DAY, HOUR, VaultServer
 
 from ecogvault.digests import TreeHash
 from ecogvault.sandbox.glacier import rules
 from ecogvault.sandbox.glacier.vaults import inventory_date, listed
+from vaults import DAY, HOUR, VaultServer
 
 MIB = 1 << 20
 GOLDEN = "5a245eddef1227623912286af0a6dd6f1a3cd67ad3d768c1490c2f8a0fafeca9"
