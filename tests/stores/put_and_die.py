@@ -7,6 +7,7 @@ from ecogvault.stores import Store
 from ecogvault.stores.azure import AzureStore
 from ecogvault.stores.azure_client import open_container
 from ecogvault.stores.folder import FolderStore
+from ecogvault.stores.glacier import VaultStore
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
 from ecogvault.transfer import transfer_state
@@ -25,6 +26,9 @@ def main() -> None:
         url, container = rest
         client = open_container(url, container, name="azure", connections=4)
         store = AzureStore("azure", client, part_size=5 * MIB, connections=1)
+    elif kind == "glacier":
+        endpoint, region, vault = rest
+        store = VaultStore("glacier", vault, endpoint_url=endpoint, region=region, part_size=MIB, connections=1)
     else:
         store = FolderStore("nas", Path(rest[0]), mode=0o2770)
     source = Recorded(pattern(int(size)), killing(int(kill_at)))

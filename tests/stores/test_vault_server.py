@@ -92,6 +92,7 @@ def test_an_inventory_is_a_day_old_and_only_new_when_something_changed() -> None
 # --- what others wrote ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_amazons_own_command_does_amazons_multipart_tutorial(vaults: VaultServer, tmp_path: Path) -> None:
     """AWS CLI User Guide, "Using Amazon Glacier in the AWS CLI": three parts of 1 MiB, hashed with openssl by hand."""
 

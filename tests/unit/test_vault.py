@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+import yaml
 from botocore.config import Config
 from vault_lab import VaultLab
 
 from ecogvault import ledger
+from ecogvault.cli import main
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.records import read_journal
@@ -535,3 +537,26 @@ def test_an_archive_whose_description_is_not_ours_is_not_restored(lab: VaultLab)
     ask(lab, unit)
     lab.server.pass_time(5 * HOUR)
     assert "holds no seal statement" in ask(lab, unit)[0]
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def test_find_shows_each_copy_with_its_archive_id_and_whether_it_is_listed(
+    lab: VaultLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.store()
+    inventoried(lab)
+    lab.config_file.write_text(yaml.safe_dump(dict(lab.config.values)))
+    assert main(["--config", str(lab.config_file), "find", lab.code]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 4
+    one = lab.object(lab.units[0])
+    assert shown[0].startswith(f"{lab.units[0]}  g1  glacier  listed ")
+    assert shown[0].endswith(f"{one['size']} bytes  {one['key']}")
+    assert shown[1].startswith(f"    archive id {one['archive_id']}  (inventory of ")
+    assert shown[1].endswith(": listed)")
+    assert main(["--config", str(lab.config_file), "find", str(lab.units[1])]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["--config", str(lab.config_file), "find", "a0000000"]) == 1
+    assert "no ledger here knows a copy of a0000000" in capsys.readouterr().err

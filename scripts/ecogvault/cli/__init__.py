@@ -29,6 +29,7 @@ VERBS = (
     "keycheck",
     "reseal",
     "statement",
+    "find",
     "open",
     "legacy-open",
     "fetch",

@@ -6,19 +6,20 @@ old and take hours. So nothing here answers whether a key is there: ledgers know
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
 from ecogvault.config import Destination
 from ecogvault.digests import TreeHash
-from ecogvault.stores.base import Listed, Present, Source, Stored, Unknown, UploadState
+from ecogvault.stores.base import Listed, Present, Source, Stored, Unfinished, Unknown, UploadState
 from ecogvault.stores.errors import BadKey, BadSettings, SourceChanged, StoreError, Unreachable, WrongBytes
 from ecogvault.stores.glacier_client import explained, make_client
-from ecogvault.stores.glacier_types import JobState
+from ecogvault.stores.glacier_types import JobState, UploadForgotten
 from ecogvault.stores.glacier_upload import MAX_PART, Upload, abort, part_size_for, send, time_of
 from ecogvault.stores.pieces import MIB
-from ecogvault.stores.vault_description import describe
+from ecogvault.stores.vault_description import describe, parse
 
 if TYPE_CHECKING:
     from mypy_boto3_glacier.client import GlacierClient
@@ -153,18 +154,39 @@ class VaultStore:
 
     def abort_unfinished(self, key: str) -> int:
         """Remove all unfinished uploads whose description names exactly `key`; returns how many there were."""
-        wanted = describe(key, 0, {}).rpartition(" size=")[0] + " size="
-        with explained(self.vault, key):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(vaultName=self.vault, accountId="-")
-            found = [
-                upload["MultipartUploadId"]
-                for page in pages
-                for upload in page["UploadsList"]
-                if (upload.get("ArchiveDescription") or "").startswith(wanted)
-            ]
-        for upload_id in found:
-            abort(self._client, self.vault, upload_id)
+        found = [one for one in self.unfinished() if one.key == key]
+        for one in found:
+            self.end(one)
         return len(found)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """All unfinished uploads of the vault; the key of one that is not ours is its upload id."""
+        with explained(self.vault):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(vaultName=self.vault, accountId="-")
+            for upload in (upload for page in pages for upload in page["UploadsList"]):
+                upload_id = upload["MultipartUploadId"]
+                said = parse(upload.get("ArchiveDescription") or "")
+                begun = datetime.fromisoformat(upload["CreationDate"]).astimezone(UTC)
+                yield Unfinished(said.key if said else upload_id, upload_id, begun, self._arrived(upload_id))
+
+    def end(self, one: Unfinished) -> None:
+        """Remove an unfinished upload; one that is gone already is as good."""
+        abort(self._client, self.vault, one.upload_id)
+
+    def _arrived(self, upload_id: str) -> int:
+        """The bytes that the vault has of an unfinished upload."""
+        size = 0
+        try:
+            with explained(self.vault):
+                pages = self._client.get_paginator("list_parts").paginate(
+                    vaultName=self.vault, uploadId=upload_id, accountId="-"
+                )
+                for part in (part for page in pages for part in page["Parts"]):
+                    first, _, last = part["RangeInBytes"].partition("-")
+                    size += int(last) - int(first) + 1
+        except UploadForgotten:
+            return 0
+        return size
 
     # --- jobs -------------------------------------------------------------------------------------------------------
 
