@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 
 import edfio
@@ -18,6 +19,7 @@ from ecogvault.edf import BadRecording, NotProven, SourceChanged, WouldOverwrite
 from ecogvault.edf.scrub import CHUNK
 
 CODE = "df5c5206"
+MODULE = import_module("ecogvault.edf.scrub")  # the package has a function of that name
 PACKAGED = [
     "data/test_generator.edf",
     "tests/data/test_generator.edf",
@@ -214,6 +216,83 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with (tmp_path / "b.edf").open("w+b") as stream:
         scrub(source, stream, CODE)
     assert (tmp_path / "b.edf").read_bytes()[768:] == recording()[768:]
+
+
+def share_by_copying(source: int, target: int) -> bool:
+    """What a file system that shares blocks does, seen from above."""
+    data = os.pread(source, os.fstat(source).st_size, 0)
+    assert os.pwrite(target, data, 0) == len(data)
+    return True
+
+
+def test_where_blocks_are_shared_only_what_changes_is_written_and_the_copy_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+    copied = scrub_file(source, tmp_path / "b.edf", CODE, reflink=False)
+    monkeypatch.setattr(MODULE, "share_blocks", share_by_copying)
+    written: list[int] = []
+    real = os.pwrite
+
+    def noting(fd: int, data: memoryview, offset: int) -> int:
+        written.append(len(data))
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", noting)
+    shared = scrub_file(source, tmp_path / "c.edf", CODE)
+    assert shared == copied
+    assert (tmp_path / "c.edf").read_bytes() == (tmp_path / "b.edf").read_bytes()
+    assert written[1:] == [len(change.after) for change in shared.changes]
+
+
+@pytest.mark.parametrize("position", [200, 1400])
+def test_shared_blocks_that_are_not_the_sources_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int
+):
+    source = tmp_path / "a.edf"
+    source.write_bytes(recording())
+
+    def wrongly(one: int, other: int) -> bool:
+        share_by_copying(one, other)
+        return os.pwrite(other, bytes([os.pread(one, 1, position)[0] ^ 1]), position) == 1
+
+    monkeypatch.setattr(MODULE, "share_blocks", wrongly)
+    with pytest.raises(NotProven):
+        scrub_file(source, tmp_path / "b.edf", CODE)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("position", [100, 3_000_000, -1])
+def test_a_long_recording_is_read_back_while_it_is_written_and_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int
+):
+    source = tmp_path / "a.edf"
+    source.write_bytes(header(records=20_000) + bytes(range(256)) * 20_000 + bytes(4) * 20_000)
+    monkeypatch.setattr(MODULE, "_STRIDE", CHUNK)
+    flushed: list[int] = []
+    real = os.fsync
+
+    def counting(fd: int) -> None:
+        flushed.append(os.fstat(fd).st_size)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    done = scrub_file(source, tmp_path / "b.edf", CODE, reflink=False)
+    assert done.sha256 == hashlib.sha256((tmp_path / "b.edf").read_bytes()).hexdigest()
+    assert len(flushed) > 5
+    place = position % source.stat().st_size
+
+    def flipping(fd: int) -> None:
+        if os.fstat(fd).st_size > place and not flipped:
+            flipped.append(os.pwrite(fd, bytes([os.pread(fd, 1, place)[0] ^ 1]), place))
+        real(fd)
+
+    flipped: list[int] = []
+    monkeypatch.setattr(os, "fsync", flipping)
+    with pytest.raises(NotProven):
+        scrub_file(source, tmp_path / "c.edf", CODE, reflink=False)
+    assert flipped
 
 
 PEAK = """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Job, Lab, Run, make_lab, photograph
+from lab import ROOT, Job, Lab, Run, make_lab, photograph
 
 from ecogvault.naming import Unit
 from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME
@@ -109,6 +109,18 @@ def git_work_tree(lab: Lab) -> Iterator[None]:
         shutil.rmtree(lab.folder / ".git")
 
 
+@contextmanager
+def policy_that_keeps_a_date(lab: Lab) -> Iterator[None]:
+    path = lab.folder / "own.yaml"
+    text = (ROOT / "config" / "policies" / "lab.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("startdate: SHIFT\nstarttime", "startdate: KEEP\nstarttime"), encoding="utf-8")
+    try:
+        with settings(policy="own.yaml", dates="shift")(lab):
+            yield
+    finally:
+        path.unlink()
+
+
 SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a misspelt key": (settings(recipient="a.txt"), ("recipient: there is no such key", "did you mean 'recipients'?")),
     "a destination of type glacier": (destination(type="glacier"), ("destinations.extra.type", "'glacier'")),
@@ -125,6 +137,14 @@ SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("recipients.txt, line 3", "secret"),
     ),
     "only one recipient": (recipients(lambda lines: lines[:1]), ("recipients.txt", "at least two")),
+    "a policy that is not there": (
+        settings(policy="labb"),
+        ("there is no policy 'labb': name lab or limited-dataset",),
+    ),
+    "a policy that keeps a date that is to be shifted": (
+        policy_that_keeps_a_date,
+        ("policy own keeps startdate as it is, but dates are to be shifted",),
+    ),
     "a private folder that others may enter": (open_private_folder, ("private is open to others", "chmod -R go= ")),
     "a private file that others may read": (open_private_file, ("subjects.tsv in private is open to others",)),
     "a private folder that git would take": (git_work_tree, ("private lies in a git work tree and is not ignored",)),
