@@ -5,7 +5,7 @@ files go when each destination that takes the unit lists its newest content, and
 The manifest stays, and with it everything that a dry run looks at. A job that needs the files makes them again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +22,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.prune import Obstacle, report
-from ecogvault.records import utc_now
-from ecogvault.verify import CopiesAreWrong, verify
+from ecogvault.verify import look
 
 Say = Callable[[str], None]
 
@@ -35,16 +34,11 @@ def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say) -> N
     does). Raises Damaged for a manifest, and OSError as it comes.
     """
     acts = config["confirm"] == "yes"
-    since = utc_now() if acts else None
-    if acts:
-        try:
-            verify(config, say=say)
-        except CopiesAreWrong as error:
-            say(f"prune: {error}")  # what is not well keeps its files, below
+    listed = {name: set(tally.units) for name, tally in look(config, say=say).items()} if acts else None
     free, pruned = 0, 0
     kept: list[tuple[Unit, Obstacle]] = []
     for unit in units_with_trees(Paths.of(config)):
-        obstacle, size = _look_at(config, unit, since)
+        obstacle, size = _look_at(config, unit, listed)
         if obstacle is None:
             pruned += 1
             free += size
@@ -74,12 +68,15 @@ def units_with_trees(paths: Paths) -> list[Unit]:
 
 
 def obstacle_of(
-    unit: Unit, copies: Mapping[str, Copy | None], policy: Policy | None, since: str | None
+    unit: Unit,
+    copies: Mapping[str, Copy | None],
+    policy: Policy | None,
+    listed: Mapping[str, Collection[Unit]] | None = None,
 ) -> Obstacle | None:
     """What speaks against removing a unit's coded files: the first place without proof, or the lab's policy. Pure.
 
-    `copies` are those of the newest content at each destination that takes the unit; `since` is when they must have
-    been listed at the earliest (None: ever).
+    `copies` are those of the newest content at each destination that takes the unit; `listed` are the units that each
+    destination has listed just now (None: it need not be now).
     """
     if not copies:
         return Obstacle("", "no destination takes it")
@@ -87,17 +84,16 @@ def obstacle_of(
         if copy is None or copy.evidence is None:
             said = f"it was found {copy.fault}" if copy is not None and copy.fault else "it is not there"
             return Obstacle(name, said)
-        proven = [at for kind, at in copy.proven.items() if kind != "acknowledged"]
-        if not proven:
+        if not copy.proven.keys() - {"acknowledged"}:
             return Obstacle(name, "it was not verified there yet: run `snakemake verify`")
-        if since is not None and max(proven) < since:
+        if listed is not None and unit not in listed.get(name, ()):
             return Obstacle(name, "it could not be verified there now")
     short = policy and shortfall(unit, copies, policy, datetime.now(UTC))
     return Obstacle("", str(short)) if short else None
 
 
-def _look_at(config: Config, unit: Unit, since: str | None) -> tuple[Obstacle | None, int]:
-    """Whether a unit's files may go, and the bytes that it frees; with `since` they are removed."""
+def _look_at(config: Config, unit: Unit, listed: Mapping[str, Collection[Unit]] | None) -> tuple[Obstacle | None, int]:
+    """Whether a unit's files may go, and the bytes that it frees; with `listed` they are removed."""
     paths = Paths.of(config)
     takers = [one.name for one in config.destinations.values() if one.takes(unit.kind)]
     name = ""
@@ -117,10 +113,10 @@ def _look_at(config: Config, unit: Unit, since: str | None) -> tuple[Obstacle | 
             copies = {taker: evidence.newest_content(paths, taker, unit, state) for taker in takers}
         except Damaged as error:
             return Obstacle("", str(error)), 0
-        obstacle = obstacle_of(unit, copies, Policy.of(config), since)
+        obstacle = obstacle_of(unit, copies, Policy.of(config), listed)
         if obstacle is not None:
             return obstacle, 0
-        return None, _remove(paths.subject(unit.code), manifest, really=since is not None)
+        return None, _remove(paths.subject(unit.code), manifest, really=listed is not None)
 
 
 def _remove(root: Path, manifest: Manifest, *, really: bool) -> int:

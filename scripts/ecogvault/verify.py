@@ -34,9 +34,10 @@ class CopiesAreWrong(EcogvaultError):
 
 @dataclass
 class Tally:
-    """What verifying found at one destination."""
+    """What verifying found at one destination. `units` are those whose newest copy is listed whole."""
 
     listed: int = 0
+    units: list[Unit] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     unreachable: str | None = None
     reading: Reading | None = None
@@ -67,21 +68,26 @@ def verify(config: Config, *, say: Say) -> None:
 
     `unit`, `subject`, `kind` and `from` in the configuration restrict it; `ask_checksums` compares the checksums that
     services keep, `rehash_gib` is how much is read back from each destination, `verify_hours` how long reading may take
-    for all together. Raises CopiesAreWrong at the end when
-    a copy is missing or another, or a destination could not be asked.
+    for all together. Raises CopiesAreWrong at the end when a copy is missing or another, or a destination could not be
+    asked.
     """
-    hours = config["verify_hours"]
-    end = None if hours is None else time.monotonic() + 3600 * float(hours)
-    names = [name for name in config.destinations if config["from"] in (None, name)]
-    bad = []
-    for place, name in enumerate(names):
-        tally = _verify_destination(config, config.destinations[name], _budget(config, end, len(names) - place))
-        say(tally.line(name))
-        bad += [name] if tally.bad else []
+    bad = [name for name, tally in look(config, say=say).items() if tally.bad]
     if bad:
         raise CopiesAreWrong(
             f"not all is well at {', '.join(bad)}: see the lines above; `snakemake` sends again what is missing"
         )
+
+
+def look(config: Config, *, say: Say) -> dict[str, Tally]:
+    """As verify, but whatever is found; what it was, by destination."""
+    hours = config["verify_hours"]
+    end = None if hours is None else time.monotonic() + 3600 * float(hours)
+    names = [name for name in config.destinations if config["from"] in (None, name)]
+    found = {}
+    for place, name in enumerate(names):
+        found[name] = _verify_destination(config, config.destinations[name], _budget(config, end, len(names) - place))
+        say(found[name].line(name))
+    return found
 
 
 def _budget(config: Config, end: float | None, destinations: int) -> Budget | None:
@@ -122,6 +128,7 @@ def _verify_destination(config: Config, destination: Destination, budget: Budget
                 else:
                     listed = _verify_unit(config, destination, unit, listings, tally)
                 whole += [unit] if listed else []
+                tally.units += [unit] if listed else []
             except Damaged as error:  # a ledger: what it says of its own unit alone is in doubt
                 tally.faults.append(str(error))
         if vault:
