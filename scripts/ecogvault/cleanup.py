@@ -73,10 +73,14 @@ def survey(config: Config, names: list[str], *, older_than: timedelta) -> Iterat
 def cost(config: Config, found: list[Found]) -> str:
     """How much is kept, and what it costs at most a month where that is known."""
     size = sum(one.upload.size for one in found)
-    amazon = [one for one in found if not config.destinations[one.destination].settings.get("endpoint_url")]
+    amazon = [one for one in found if _is_amazon(config.destinations[one.destination])]
     paid = sum(one.upload.size for one in amazon) / GIB * PRICE
     money = f", at most {paid:.2f} USD a month at Amazon's list price" if amazon else ""
     return f"{len(found)} uploads, {size / GIB:.2f} GiB{money}"
+
+
+def _is_amazon(destination: Destination) -> bool:
+    return destination.type == "s3" and not destination.settings.get("endpoint_url")
 
 
 def _is_ours(paths: Paths, destination: Destination, key: str) -> bool:

@@ -16,7 +16,17 @@ from places import PART, Account, Container
 from test_s3 import Proxy, proxied
 
 from ecogvault.config import Destination
-from ecogvault.stores import Absent, BytesSource, Present, StoreError, Unknown, UploadState, open_store
+from ecogvault.stores import (
+    Absent,
+    BytesSource,
+    Examined,
+    KeepsUnfinished,
+    Present,
+    StoreError,
+    Unknown,
+    UploadState,
+    open_store,
+)
 from ecogvault.stores.azure_client import attempted, credential, explain
 from ecogvault.stores.azure_upload import MAX_BLOCKS
 from ecogvault.stores.errors import (
@@ -25,6 +35,7 @@ from ecogvault.stores.errors import (
     BadSettings,
     BucketMissing,
     Denied,
+    Exposed,
     NoCredentials,
     NotFound,
     Unreachable,
@@ -248,6 +259,40 @@ def test_an_archived_blob_is_there_and_its_reading_is_explained(container):
     assert put(store, "k", data).adopted
     container.client.get_blob_client("k").set_standard_blob_tier(StandardBlobTier.HOT)
     assert b"".join(store.get("k")) == data
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_that_is_open_to_everybody_is_refused(container):
+    store = container.store()
+    assert isinstance(store, Examined)
+    assert [one.level for one in store.examine()] == ["ok", "ok", "warning", "warning"]
+    store.preflight()
+    container.client.set_container_access_policy(signed_identifiers={}, public_access="blob")
+    with pytest.raises(Exposed, match="open to everybody"):
+        store.preflight()
+    assert next(one.text for one in store.examine() if one.level == "refused").startswith("container t-")
+    assert [one.name for one in container.client.list_blobs()] == []
+
+
+def test_unfinished_uploads_are_listed_and_ended(container, monkeypatch):
+    store = container.store()
+    state = UploadState.in_memory()
+    interrupted(store, "d/k", pattern(3 * PART), 2 * PART, state)
+    put(store, "d/whole", b"x")
+    assert isinstance(store, KeepsUnfinished)
+    (one,) = store.unfinished()
+    assert (one.key, one.size, one.upload_id) == ("d/k", 2 * PART, state.upload_id)
+    assert datetime.now(UTC) - one.begun < timedelta(minutes=10)
+    store.end(one)
+    assert list(store.unfinished()) == []
+    store.end(one)
+    interrupted(store, "d/k", pattern(3 * PART), 2 * PART)
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", sas(container, "rcwl"))
+    with pytest.raises(Denied, match="a week after the last one"):
+        container.account.store(container.name).end(one)
 
 
 # --- who may, and what is said ----------------------------------------------------------------------------------------

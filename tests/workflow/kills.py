@@ -1,4 +1,4 @@
-"""A yard in which uploads are killed: one unit of 30 MB, ready to be sent to two S3 destinations and a folder.
+"""A yard in which uploads are killed: one unit of 30 MB, ready to be sent to S3 (twice), Azure and a folder.
 
 `Yard.kill` lets one upload die, has it run again, and proves what must hold after any death; see `station` for how.
 """
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import Lab, make_lab
+from clouds import AzureAccount
+from lab import Lab, azure_destination, make_lab
 
 from ecogvault import ledger
 from ecogvault.age import decrypt_stream, read_identities
@@ -32,12 +33,13 @@ from leaks import Stored
 MIB = 1024 * 1024
 PART = 5 * MIB
 CONNECTIONS = 2
-DESTINATIONS = ("s3", "deep", "nas")
+DESTINATIONS = ("s3", "deep", "azure", "nas")
+AZURE = "kills-azure"
 STATION = Path(__file__).with_name("station.py")
 BIG = {"_0001.avi": 6 * MIB + 345, "_0002.avi": 17 * MIB}
 SMALL = 256 * 1024  # more than requests and small files that are under way come to
 # In a folder, a file of up to 16 MiB is copied again from its beginning, a larger one from its last piece of 4 MiB.
-AGAIN = {"s3": CONNECTIONS * PART, "deep": CONNECTIONS * PART, "nas": 6 * MIB + 345 + 4 * MIB}
+AGAIN = dict.fromkeys(("s3", "deep", "azure"), CONNECTIONS * PART) | {"nas": 6 * MIB + 345 + 4 * MIB}
 # The moments that must be among them: the answer to a request has come, and nothing of it is written down yet.
 CERTAIN = {
     "s3": {
@@ -51,10 +53,20 @@ CERTAIN = {
         "the statement, the last of all, is there": r"^PUT [^?]*statement\.json$",
         "an upload of parts was begun": r"^POST \S+\?uploads",
     },
+    "azure": {
+        "all blocks are one blob now": r"^PUT \S+comp=blocklist",
+        "a small file is there": r"^PUT [^?]*\.avi\.age$|^PUT [^?]*\.erd\.age$",
+        "the statement, the last of all, is there": r"^PUT [^?]*statement\.json$",
+        "a block is there": r"^PUT \S+comp=block&",
+    },
     "nas": {},
 }
 # And this one: every part is there, and the request that makes them one is about to be sent.
-PARTS_THERE = {"s3": r"^POST \S+_0002\.avi\.age\?uploadId=", "deep": r"^POST \S+\?uploadId="}
+PARTS_THERE = {
+    "s3": r"^POST \S+_0002\.avi\.age\?uploadId=",
+    "deep": r"^POST \S+\?uploadId=",
+    "azure": r"^PUT \S+_0002\.avi\.age\S+comp=blocklist",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,12 @@ class Yard:
     died: int = 0
     _whole: dict[str, Whole] = field(default_factory=dict)
     _ciphertext: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def account(self) -> AzureAccount:
+        """The Azure account."""
+        assert self.lab.azure
+        return self.lab.azure
 
     # --- uploads ------------------------------------------------------------------------------------------------------
 
@@ -169,7 +187,9 @@ class Yard:
                 assert one["sha256_tree"] == tree.hexdigest(), one["key"]
             if destination != "nas":
                 assert (one["etag"], one["version_id"]) == (stored.etag.strip('"'), stored.version_id)
-        if destination != "nas":
+        if destination == "azure":
+            assert self.account.snapshots(AZURE) == [], "an object was stored twice"
+        elif destination != "nas":
             versions = lab.client.list_object_versions(Bucket=self.bucket(destination))["Versions"]
             assert sorted(one["Key"] for one in versions) == sorted(there), "an object was stored twice"
         self.prove_nothing_is_left(destination)
@@ -182,7 +202,9 @@ class Yard:
         assert not lab.paths.transfer_secrets(destination, self.unit).exists()
         for folder in (lab.paths.results, lab.paths.private, lab.folder / "nas"):
             assert not list(folder.rglob(f".*{TEMPORARY_SUFFIX}")), folder
-        if destination != "nas":
+        if destination == "azure":
+            assert self.account.unfinished(AZURE) == []
+        elif destination != "nas":
             uploads = lab.client.list_multipart_uploads(Bucket=self.bucket(destination)).get("Uploads", [])
             assert not uploads
 
@@ -207,6 +229,8 @@ class Yard:
 
     def look(self, destination: str) -> dict[str, Stored]:
         """Everything at a destination, by key."""
+        if destination == "azure":
+            return self.account.objects(AZURE)
         if destination != "nas":
             return self.lab.objects(self.bucket(destination))
         root = self.lab.folder / "nas"
@@ -247,6 +271,9 @@ class Yard:
             shutil.rmtree(lab.folder / "nas")
             (lab.folder / "nas").mkdir()
             return
+        if destination == "azure":
+            self.account.renew(AZURE)
+            return
         bucket = self.bucket(destination)
         for one in lab.client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
             lab.client.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
@@ -260,13 +287,16 @@ class Yard:
 def yard_in(folder: Path) -> Iterator[Yard]:
     """A yard with a server of its own. What it leaves is checked at its end; then the server's data is removed."""
     folder.mkdir(parents=True)
-    with running(folder / "sandbox", only=["s3"]) as services:
+    with running(folder / "sandbox", only=["s3", "azure"]) as services:
         lab = make_lab(folder / "lab", services.s3, prefix="kills", people=())
+        lab.azure = AzureAccount(services.azure)
+        encrypted: dict[str, Any] = {"form": "files", "encrypt": True, "exclude": {"vid": ["*.doc"]}}
+        lab.settings["destinations"]["azure"] = azure_destination(lab.azure, AZURE, **encrypted)
         enlarge(lab)
         lab.register(HARD_NAME)
         unit = Unit(lab.code(), 1, "vid")
         for destination in lab.settings["destinations"].values():
-            if destination["type"] == "s3":
+            if destination["type"] != "folder":
                 destination |= {"part_size_mib": PART // MIB, "connections": CONNECTIONS}
         lab.configure(link="copy")
         lab.snakemake("seal", "deidentify")

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import boto3
 import yaml
 from botocore.config import Config as ClientConfig
+from clouds import AzureAccount
 
 from ecogvault import config as configuration
 from ecogvault import registry
@@ -92,8 +93,9 @@ class Lab:
     """The lab in `folder`: hospital/ (raw), people/, private/, results/, restored/, nas/, keys, config.yaml.
 
     `settings` is what config.yaml says: change it and call `configure()`, or call `configure(key=value)`. `export` is
-    what make_export made, `server` the details of the S3 server, `environment` what commands find in theirs beside the
-    usual (None takes a variable away), `project` where the Snakefile lies (see own_project). A test that changes raw
+    what make_export made, `server` the details of the S3 server, `azure` the Azure account where there is one,
+    `environment` what commands find in theirs beside the usual (None takes a variable away), `project` where the
+    Snakefile lies (see own_project). A test that changes raw
     files on purpose calls `note_raw()` afterwards. One that leaves something half-written on purpose sets
     `may_be_unfinished`.
     """
@@ -103,6 +105,7 @@ class Lab:
     export: Export
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
+    azure: AzureAccount | None = None
     project: Path = ROOT
     may_be_unfinished: bool = False
     runs: list[Run] = field(default_factory=list)
@@ -207,6 +210,7 @@ class Lab:
             "AWS_SECRET_ACCESS_KEY": self.server["aws_secret_access_key"],
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_MAX_ATTEMPTS": "2",
+            **({"AZURE_STORAGE_CONNECTION_STRING": self.azure.connection_string} if self.azure else {}),
             **self.environment,
         }
         return kept | {name: value for name, value in given.items() if value is not None}
@@ -286,8 +290,17 @@ class Lab:
         return found
 
     def all_objects(self) -> list[Stored]:
-        """What all buckets hold."""
-        return [one for bucket in self.buckets for one in self.objects(bucket).values()]
+        """What all buckets and containers hold."""
+        found = [one for bucket in self.buckets for one in self.objects(bucket).values()]
+        if self.azure:
+            found += [one for name in self.containers for one in self.azure.objects(name).values()]
+        return found
+
+    @property
+    def containers(self) -> list[str]:
+        """All containers of the configuration."""
+        named = {one.get("container") for one in self.settings["destinations"].values()} - {None}
+        return sorted(str(name) for name in named)
 
     def bytes_sent(self) -> int:
         """What all ledgers together say was sent, ever: a run that sends nothing does not change it."""
@@ -295,13 +308,16 @@ class Lab:
         return sum(int(line["bytes_sent"]) for line in lines if line["event"] == "acknowledged")
 
     def unfinished_uploads(self) -> list[str]:
-        """Keys of multipart uploads that are neither complete nor aborted."""
+        """Keys of multipart uploads that are neither complete nor aborted, and of blocks that belong to no blob."""
         client = self.client
-        return [
+        found = [
             one["Key"]
             for bucket in self.buckets
             for one in client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
         ]
+        if self.azure:
+            found += [key for name in self.containers for key in self.azure.unfinished(name)]
+        return found
 
     def half_written(self) -> list[str]:
         """Temporary files that nobody writes any more."""
@@ -399,6 +415,13 @@ def destinations(server: Mapping[str, Any], prefix: str) -> dict[str, dict[str, 
         "deep": {**place, "form": "tarball", "bucket": f"{prefix}-deep"},
         "nas": {"type": "folder", "zone": "inside", "form": "files", "path": "nas", "layout": "nas"},
     }
+
+
+def azure_destination(account: AzureAccount, container: str, **settings: Any) -> dict[str, Any]:
+    """A destination in a container, which is made."""
+    account.renew(container)
+    place = {"type": "azure", "zone": "outside", "form": "tarball", "account_url": account.url}
+    return {**place, "container": container, **settings}
 
 
 def make_lab(

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from ecogvault.stores.azure_client import (
     open_container,
     status_of,
 )
+from ecogvault.stores.azure_examine import examine, refuse_public, unfinished
 from ecogvault.stores.azure_read import Reader
 from ecogvault.stores.azure_upload import (
     Again,
@@ -35,11 +37,13 @@ from ecogvault.stores.azure_upload import (
 )
 from ecogvault.stores.base import (
     Absent,
+    Finding,
     Listed,
     Presence,
     Present,
     Source,
     Stored,
+    Unfinished,
     Unknown,
     UploadState,
     same_metadata,
@@ -110,9 +114,34 @@ class AzureStore:
         return f"container {self._container.container_name}"
 
     def preflight(self) -> None:
-        """Ask for one name of a listing: the cheapest request whose failure says why."""
+        """Ask for one name of a listing, the cheapest request whose failure says why, and refuse a public container."""
+        self._require_container()
+        doubt = refuse_public(self._container, self.where, attempts=self._attempts)
+        if doubt:
+            _log.info("%s: cannot tell whether it is public (%s)", self.where, doubt)
+
+    def _require_container(self) -> None:
         with explained(self.where, needs="list"):
             attempted(lambda: next(self._container.list_blobs(results_per_page=1).by_page(), None), self._attempts)
+
+    def examine(self) -> Iterator[Finding]:
+        """What is right about the container, and what is not; see ecogvault.stores.azure_examine."""
+        self._require_container()
+        service = self._container._get_blob_service_client()
+        key = f".ecogvault-{secrets.token_hex(8)}"
+        return examine(self._container, service, self.where, lambda: self._may_delete(key), attempts=self._attempts)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Keys under which there are blocks and no blob."""
+        return unfinished(self._container, self.where, attempts=self._attempts)
+
+    def end(self, one: Unfinished) -> None:
+        """Remove the blocks under one key. Raises Denied where these credentials may not: then Azure does, in time."""
+        if not self.abort_unfinished(one.key) and not self._may_delete(one.key):
+            raise Denied(
+                f"{one.key} in {self.where}: these credentials may not delete: Azure removes the blocks itself, a week "
+                "after the last one came"
+            )
 
     def head(self, key: str) -> Presence:
         """Whether `key` is there, in whichever tier; Unknown when the service does not say."""
@@ -246,7 +275,7 @@ class AzureStore:
             if status_of(error) == 404 and code_of(error) != "ContainerNotFound":
                 # An answer to HEAD has no body; where it has no header either that says which, a listing does.
                 if code_of(error) != "BlobNotFound":
-                    self.preflight()
+                    self._require_container()
                 return Absent()
             raise explain(error, self.where, key) from None
         md5 = found.content_settings.content_md5

@@ -28,7 +28,6 @@ from ecogvault.stores.sources import InOrder
 
 MAX_BLOCKS = 50_000
 SEND_ATTEMPTS = 3
-BLOCKS = "blocks"  # Azure gives uploads no name: that one was begun is all there is to remember
 
 # Answers to a body that did not arrive as it was sent; nothing is stored then.
 _BROKEN_ON_THE_WAY = {"Md5Mismatch", "Crc64Mismatch"}
@@ -83,6 +82,11 @@ def from_azure(metadata: Mapping[str, str] | None) -> dict[str, str]:
 def unquoted(etag: str | None) -> str | None:
     """An ETag without its quotes."""
     return etag.strip('"') if etag else None
+
+
+def blocks_of(key: str) -> str:
+    """What an unfinished upload is called here: Azure gives it no name, and knows only blocks under a key."""
+    return f"blocks of {key}"
 
 
 def block_name(number: int, md5: str) -> str:
@@ -223,7 +227,7 @@ def _part_size(target: Target, source: Source, state: UploadState, preferred: in
     """The block size of the upload that `state` knows, if it is of this content, or of a new one."""
     digest = hashlib.sha256(canonical([target.where, target.key, source.size, dict(target.metadata)])).hexdigest()
     if state.upload_id is None or state.digest != digest or state.part_size is None:
-        state.begin(BLOCKS, part_size_for(source.size, preferred, MAX_BLOCKS), digest)
+        state.begin(blocks_of(target.key), part_size_for(source.size, preferred, MAX_BLOCKS), digest)
     return state.part_size or preferred
 
 
