@@ -24,6 +24,8 @@ from ecogvault.paths import Paths
 _CHUNK = 1024 * 1024
 # ioctl of Linux that makes one file share another's blocks: _IOW(0x94, 9, int), linux/fs.h.
 _FICLONE = 0x40049409
+# Of these the file systems are the cause, and not one file.
+_NEVER_HERE = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS)
 _NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EISDIR)
 
 
@@ -146,6 +148,7 @@ def place_all(
     make_folder(root / top, tree, root)
     waiting = [(coded, raw, (changes or {}).get(coded, default)) for coded, raw in sorted(sources.items())]
     folders: set[Path] = set()
+    refused: set[int] = set()
     for index, (coded, raw, change) in enumerate(waiting):
         target = root / coded
         if target.parent not in folders:
@@ -156,7 +159,7 @@ def place_all(
         if _is_placed(target, before, tree, change):
             how = "kept"
             _settle(target, before, tree)
-        elif _shared(raw, target, before, tree, coded, change):
+        elif _shared(raw, target, before, tree, coded, change, refused):
             how = "linked" if target.stat().st_ino == before.st_ino else "reflinked"
         else:
             if "copied" not in counts:
@@ -233,10 +236,15 @@ def _settle(target: Path, raw: os.stat_result, tree: Tree) -> None:
         target.chmod(tree.file_mode)
 
 
-def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str, change: Change) -> bool:
-    """Place a file without copying its bytes, if that can be had. Raises CannotPlace when it must be."""
+def _shared(
+    raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: str, change: Change, refused: set[int]
+) -> bool:
+    """Place a file without copying its bytes, if that can be had. Raises CannotPlace when it must be.
+
+    `refused` collects the raw files' devices from which nothing can be reflinked, so that it is tried once.
+    """
     if tree.link in ("auto", "reflink"):
-        if _reflink(raw, target, status, tree, change):
+        if status.st_dev not in refused and _reflink(raw, target, status, tree, change, refused):
             return True
         if tree.link == "reflink":
             raise CannotPlace(f"link: reflink cannot be had for {coded} on this file system: use auto or copy")
@@ -251,7 +259,7 @@ def _shared(raw: Path, target: Path, status: os.stat_result, tree: Tree, coded: 
     return False
 
 
-def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree, change: Change) -> bool:
+def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree, change: Change, refused: set[int]) -> bool:
     try:
         with open(raw, "rb") as source, replacing(target, mode=tree.file_mode, group=tree.gid) as stream:
             fcntl.ioctl(stream.fileno(), _FICLONE, source.fileno())
@@ -259,6 +267,8 @@ def _reflink(raw: Path, target: Path, status: os.stat_result, tree: Tree, change
                 os.pwrite(stream.fileno(), data, offset)
             os.utime(stream.fileno(), ns=(change.mtime_ns(status), change.mtime_ns(status)))
     except OSError as error:
+        if error.errno in _NEVER_HERE:
+            refused.add(status.st_dev)
         if error.errno in _NO_REFLINK:
             return False
         raise
