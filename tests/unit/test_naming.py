@@ -2,6 +2,8 @@
 
 import os
 import re
+import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +31,8 @@ CODED = re.compile(
 raw_bytes = st.binary(min_size=1, max_size=12).map(lambda data: data.replace(b"/", b"_").replace(b"\0", b"_"))
 any_names = raw_bytes.filter(lambda data: data not in (b".", b"..")).map(os.fsdecode)
 likely_names = st.from_regex(
-    r"(Quellmötz|quellmötz|Z)?(~ Mirx)?(_[0-9]{1,5}|_x00[12]|\(2\))?(\.(avi|AVI|erd|vt2|doc|old|xyz|erd\.old))?",
+    r"(Quellmötz|quellmötz|Quellmo\u0308tz|Z)?(~ Mirx)?(_[0-9]{1,5}|_x00[12]|\(2\))?"
+    r"(\.(avi|AVI|erd|vt2|doc|old|xyz|erd\.old))?",
     fullmatch=True,
 ).filter(lambda name: name not in ("", ".", ".."))
 folder_names = st.sampled_from(["decimated", "Decimated", "Quellmötz", "x", "df5c5206_3_d001"]) | any_names
@@ -63,6 +66,61 @@ def test_every_tree_gets_coded_names_one_for_each_file_or_is_refused(raw: set[st
     assert coded.keys() == raw
     assert len({name.casefold() for name in coded.values()}) == len(raw)
     assert all(CODED.fullmatch(name) for name in coded.values())
+
+
+def other_case(path: str) -> str:
+    return path.swapcase()
+
+
+def decomposed(path: str) -> str:
+    return unicodedata.normalize("NFD", path)
+
+
+def other_stem(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}Hask{name}"
+
+
+def backup(path: str) -> str:
+    return f"{path}.old"
+
+
+def below(path: str) -> str:
+    return f"decimated/{path}"
+
+
+def document(path: str) -> str:
+    return f"{path}.doc"
+
+
+TAIL = re.compile(rf"(?:_[0-9]{{3,4}})?\.(?:{'|'.join(SESSION_EXTENSIONS)})\Z", re.IGNORECASE)
+
+
+@settings(max_examples=200)
+@given(
+    st.builds("/".join, st.tuples(folder_names, likely_names)) | likely_names,
+    st.lists(st.sampled_from([other_case, decomposed, other_stem, backup, below, document]), min_size=1, max_size=2),
+)
+def test_twins_get_two_names_or_are_refused_and_nothing_else_is(path: str, changes: list[Callable[[str], str]]) -> None:
+    twin = path
+    for change in changes:
+        twin = change(twin)
+    raw = tree({path, twin})
+    coded: dict[str, str] = {}
+    refused: set[str] = set()
+    try:
+        coded = coded_tree(raw, SESSION)
+    except NameCollision as error:
+        refused = {error.first, error.second}
+    if refused:
+        # Refused is only what has one tail in one folder, whatever its stem; a name without a tail is counted instead.
+        tails = [TAIL.search(one.rpartition("/")[2]) for one in raw]
+        assert refused == raw
+        assert all(tails)
+        assert len({match[0].casefold() for match in tails if match}) == 1
+        return
+    assert coded.keys() == raw
+    assert len({name.casefold() for name in coded.values()}) == len(raw)
 
 
 @settings(max_examples=50)

@@ -370,3 +370,24 @@ def test_a_group_that_the_user_is_not_in_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_the_tree_is_as_the_configuration_says() -> None:
     assert Tree.of(Config({"mode": "2770", "link": "copy"})) == Tree(0o2770, 0o660, None, "copy")
+
+
+def test_of_many_files_each_is_linked_and_what_belongs_to_the_folder_is_done_once(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1500):
+        here.add(f"{TOP}/df5c5206_1_x{number:04d}.dat", f"many {number}", b"%d" % number)
+    asked: list[object] = []
+    synced: list[Path] = []
+
+    def ioctl(*args: object) -> None:
+        asked.append(args)
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(place, "sync_folder", synced.append)
+    assert here.run(tree()) == {"linked": 1504}
+    # What grows with the number of files is what 100,000 of them cannot afford (tests/campaign/test_many_files.py).
+    assert len(asked) == 1
+    assert sorted(synced) == [here.root / TOP, here.root / TOP / "decimated"]
+    assert here.run(tree()) == {"kept": 1504}
