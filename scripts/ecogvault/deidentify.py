@@ -3,6 +3,7 @@
 The manifest is written last, after the unit's generation was noted: what has a manifest is whole.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -111,6 +112,8 @@ def _folder(
     names = [name for _, name in sources]
     remarks = []
     for source, name in sources:
+        if not natus.has_slots(name.raw):
+            continue
         try:
             patches = natus.patches(source, unit.session, called, name.coded)
         except natus.BadNatusFile as error:
@@ -244,6 +247,6 @@ def _sources(paths: Paths, private: Private, unit: Unit, slip: Path) -> list[tup
         raise RawChanged(f"the names of {unit} in private/ are not those of its order slip: remove the slip, run again")
     found = [(folders[name.part] / name.raw, name) for name in names]
     for source, name in found:
-        if not source.is_file():
+        if not os.path.isfile(source):
             raise RawChanged(f"the raw file of {name.coded} is not there: mount or copy the raw export again")
     return found

@@ -5,6 +5,7 @@ and are printable ASCII. `manifest_sha256`, the digest of the manifest file itse
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -113,10 +114,11 @@ def is_safe(path: str) -> bool:
 def sha256_of(path: Path) -> tuple[int, str]:
     """Size in bytes and SHA-256 in hex of a file, read once through a reused buffer."""
     digest = hashlib.sha256()
-    buffer = bytearray(_CHUNK)
-    view = memoryview(buffer)
     size = 0
     with open(path, "rb", buffering=0) as stream:
+        # For a small file no large one: making it takes longer than all the rest.
+        buffer = bytearray(min(_CHUNK, os.fstat(stream.fileno()).st_size + 1))
+        view = memoryview(buffer)
         while count := stream.readinto(buffer):
             digest.update(view[:count])
             size += count

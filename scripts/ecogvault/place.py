@@ -293,7 +293,11 @@ def _link_obstacle(status: os.stat_result, tree: Tree, change: Change = AS_IT_IS
 def _hardlink(raw: Path, target: Path) -> bool:
     temporary = temporary_beside(target)
     try:
-        os.link(raw, temporary)
+        try:
+            os.link(raw, target)
+            return True
+        except FileExistsError:
+            os.link(raw, temporary)
     except OSError as error:
         if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
             return False
@@ -323,9 +327,14 @@ def _copy(raw: Path, target: Path, status: os.stat_result, tree: Tree, change: C
 
 def _clear(folder: Path, wanted: set[Path]) -> None:
     """Remove what an earlier content of the unit left in its own folder, and what a broken run left half-written."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path not in wanted:
-            path.unlink()
+    kept = set(map(os.fspath, wanted))
+    for here, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            if os.path.join(here, name) not in kept:
+                os.unlink(os.path.join(here, name))
+        for name in folders:
+            place = os.path.join(here, name)
+            if os.path.islink(place):
+                os.unlink(place)
+            elif not os.listdir(place):
+                os.rmdir(place)

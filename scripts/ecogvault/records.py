@@ -38,11 +38,16 @@ def utc_now() -> str:
 
 
 def _escape(cell: str) -> str:
+    if cell.isprintable() and "\\" not in cell:
+        return cell  # nearly all are; a large session's names are hundreds of thousands
     escaped = re.sub(r"[\\\t\n\r]", lambda match: _ESCAPES[match[0]], cell)
     return re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", escaped)
 
 
 def _unescape(cell: str) -> str:
+    if "\\" not in cell:
+        return cell
+
     def original(match: re.Match[str]) -> str:
         text = match[0]
         return chr(0xDC00 + int(text[2:], 16)) if text.startswith("\\x") else _UNESCAPES[text]

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from intake_lab import CREATED, Lab
 from test_deidentify import make
 from test_reidentify import full_lab
-from test_synctext import lab_reads_snc, lab_reads_vtc
 
 from ecogvault import registry
 from ecogvault.config import check
@@ -30,6 +29,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.place import CannotPlace
 from ecogvault.registry.shift import LONGEST, SHORTEST
 from ecogvault.sandbox.made_natus import filetime
+from lab_reader import lab_reads_snc, lab_reads_vtc
 
 ZONE = ZoneInfo("America/Los_Angeles")
 

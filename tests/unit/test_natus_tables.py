@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_natus import natus
-from test_synctext import lab_reads_snc, lab_reads_vtc
 
 from ecogvault.natus import (
     BadNatusFile,
@@ -25,6 +24,7 @@ from ecogvault.natus import (
 )
 from ecogvault.sandbox.made_natus import filetime
 from ecogvault.synctext import BadSyncText, generated, kind_of, start_of
+from lab_reader import lab_reads_snc, lab_reads_vtc
 
 SNC_GUID = struct.pack("<4i", -905246832, 298899349, -1610599761, -1521198300)
 STC_GUID = struct.pack("<4i", -373878152, 1297721419, 1913685951, -1648510833)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ecogvault.person import Person, fold
 from ecogvault.synctext import BadSyncText, holds_identifier, kind_of, recode, sniff
+from lab_reader import lab_reads_snc, lab_reads_vtc
 
 PERSON = Person("O'Brastein-Žálková", "Zoë Émilie", ("Zozo",), "00-4711-23", "1987-04-09")
 STEM = "O'Brastein-Žálková~ Zoë_3f6c"
@@ -45,20 +46,6 @@ def vtc_rows(*, blank: str = " ", suffix: str = "") -> list[str]:
 
 def snc_rows() -> list[str]:
     return [f"{n * 2560}\t13/09/2020 12:00:0{n}\t{FILETIME + n * 10_000_000}" for n in range(4)]
-
-
-def lab_reads_vtc(text: str) -> list[tuple[datetime, int]]:
-    """What the lab's sync script does with a VTC text, line by line."""
-    got = []
-    for line in text.splitlines(keepends=True)[10:]:
-        start = datetime.strptime(line.split("[")[1][:-2], "%d/%m/%Y %H:%M:%S.%f")
-        got.append((start, int(line.split("[")[0][-9:-5])))
-    return got
-
-
-def lab_reads_snc(text: str) -> list[tuple[int, int]]:
-    """What the lab's sync script does with an SNC text."""
-    return [(int(line.split("\t")[0]), int(line.split("\t")[-1])) for line in text.splitlines(keepends=True)[8:]]
 
 
 def encoded(lines: list[str], encoding: str, newline: str) -> bytes:

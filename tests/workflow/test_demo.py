@@ -16,6 +16,7 @@ from lab import photograph, s3_client
 from ecogvault.config import load
 from ecogvault.sandbox import demo, servers
 from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME
+from lab_reader import lab_reads_snc, lab_reads_vtc
 from leaks import LeakCheck, Stored
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,20 @@ def test_the_demo_shows_its_commands_and_ends_with_every_unit_at_every_destinati
     for _, where in demo.whereabouts(Path("demo")):
         assert (project / where).exists()
         assert str(where) in first
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_shows_the_texts_that_it_made_of_session_folders_own_tables(project: Path, first: str) -> None:
+    shown = dict(re.findall(r"^(demo/results/\S+\.txt): (.+)$", first, re.MULTILINE))
+    kinds = [Path(path).parent.name for path in shown]
+    assert sorted(kinds) == ["snc", "vtc", "vtc"]  # one session has neither text, another has no VTC
+    for path, row in shown.items():
+        assert row in (project / path).read_text().splitlines()
+        text = (project / path).read_text()
+        if "/vtc/" in path:
+            assert [number for _, number in lab_reads_vtc(text)] == [1, 2, 3]
+        else:
+            assert [stamp for stamp, _ in lab_reads_snc(text)] == [2560 * number for number in range(12)]
 
 
 @pytest.mark.timeout(600)

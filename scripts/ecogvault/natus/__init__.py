@@ -15,7 +15,7 @@ from ecogvault.natus.header import (
     patient,
     read_generic_header,
 )
-from ecogvault.natus.slots import Patch, overlay, patches
+from ecogvault.natus.slots import Patch, has_slots, overlay, patches
 from ecogvault.natus.tables import (
     Segment,
     SyncPoint,
@@ -42,6 +42,7 @@ __all__ = [
     "creation_time",
     "filetime_of",
     "first_header",
+    "has_slots",
     "header_files",
     "identify",
     "overlay",

@@ -32,6 +32,11 @@ class Patch:
     after: bytes
 
 
+def has_slots(name: str) -> bool:
+    """Whether files called like that have slots, or should have them."""
+    return f".{name.rpartition('.')[2].casefold()}" in (*SUFFIXES, ".vtc")
+
+
 def patches(path: Path, session: str, names: Mapping[str, str], where: str = "a session file") -> list[Patch]:
     """What is rewritten in the file at `path`: nothing if it has no slots that are known.
 

@@ -21,6 +21,7 @@ import yaml
 from ecogvault import ledger, registry
 from ecogvault.config import Config, check
 from ecogvault.files import replacing
+from ecogvault.intake.assignment import read_sessions
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.person import Person
@@ -29,6 +30,7 @@ from ecogvault.sandbox import servers
 from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME, make_export, write_person_files
 from ecogvault.sandbox.processes import SandboxError
 from ecogvault.sandbox.service import Details
+from ecogvault.synctext import SNC_HEADER_LINES, VTC_HEADER_LINES, is_table
 
 TEMPLATE = Path("config/demo.yaml")
 TEMPLATE_FOLDER = "demo/"
@@ -147,6 +149,19 @@ def shown(config: Config) -> list[Shown]:
     return sorted(lines, key=lambda line: (line.unit, list(config.destinations).index(line.destination)))
 
 
+def made_texts(config: Config) -> list[tuple[Path, str]]:
+    """Each SNC and VTC text that was made of a session folder's own table, and its first row."""
+    paths = Paths.of(config)
+    found = []
+    for subject in registry.load(open_private(config)):
+        for row in read_sessions(paths, subject.code):
+            if is_table(row.item, row.role):
+                text = paths.subject(subject.code) / row.role / f"{row.unit.session}.txt"
+                header = SNC_HEADER_LINES if row.role == "snc" else VTC_HEADER_LINES
+                found.append((text, text.read_text(encoding="utf-8").splitlines()[header]))
+    return found
+
+
 def whereabouts(folder: Path) -> list[tuple[str, Path]]:
     """What lies where after the demo, for the person who ran it."""
     return [
@@ -215,7 +230,10 @@ def _archive(shell: _Shell, config_file: Path, config: Config) -> None:
     shell(*snakemake, "--dry-run", *quiet)
     print("\n# Number, de-identify, scan, seal, send:")
     shell(*snakemake, *quiet)
-    print("\n# Is everything where the ledgers say it is?")
+    print("\n# SNC and VTC texts that nobody brought were made of the session folders' own tables:")
+    for text, row in made_texts(config):
+        print(f"{text}: {row}")
+    print("\n# Is everything where the ledgers say it is?", flush=True)
     shell(*snakemake, *quiet, "--", "verify")
     print("\n# A session folder comes back from its sealed tarball, and is compared file by file:")
     units = [line.unit for line in shown(config) if line.destination == RESTORED_FROM and line.unit.kind == "vid"]

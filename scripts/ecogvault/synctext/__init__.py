@@ -2,6 +2,8 @@
 
 from ecogvault.synctext.generate import generated, is_table
 from ecogvault.synctext.texts import (
+    SNC_HEADER_LINES,
+    VTC_HEADER_LINES,
     BadSyncText,
     holds_identifier,
     kind_of,
@@ -12,6 +14,8 @@ from ecogvault.synctext.texts import (
 )
 
 __all__ = [
+    "SNC_HEADER_LINES",
+    "VTC_HEADER_LINES",
     "BadSyncText",
     "generated",
     "holds_identifier",
