@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+from ecogvault.stores.pieces import TreeOfPieces
 from ecogvault.stores.state import PartDone, UploadState, Whole
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Examined",
     "Finding",
     "Finite",
+    "Hashing",
     "KeepsUnfinished",
     "Listed",
     "PartDone",
@@ -82,6 +84,15 @@ class Source(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` wholly with the bytes at `offset`, or raise."""
+
+
+@runtime_checkable
+class Hashing(Protocol):
+    """A source that makes the tree hash of what is read of it, while it is read."""
+
+    @property
+    def tree(self) -> TreeOfPieces | None:
+        """The hash so far; None if it makes none after all."""
 
 
 @runtime_checkable

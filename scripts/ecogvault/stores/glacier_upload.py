@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from ecogvault.digests import LEAF, tree_of_leaves
 from ecogvault.records import canonical
-from ecogvault.stores.base import Checked, PartDone, Source, UploadState, Whole
+from ecogvault.stores.base import Checked, Hashing, PartDone, Source, UploadState, Whole
 from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.glacier_client import explained
 from ecogvault.stores.glacier_types import Unsure, UploadForgotten
@@ -87,15 +86,17 @@ def send(upload: Upload, *, preferred: int, pool: Executor, progress: Callable[[
     assert upload_id is not None
     assert part_size is not None
     size = upload.source.size
-    tree = TreeOfPieces(size)
+    hashed = upload.source.tree if isinstance(upload.source, Hashing) else None
+    tree = hashed or TreeOfPieces(size)
 
     def one(number: int) -> tuple[PartDone, int]:
         offset = (number - 1) * part_size
         length = min(part_size, size - offset)
         body = _buffer(length)
         upload.source.read_into(offset, memoryview(body))
-        tree.update_at(offset, body)
-        digest = _tree_of(body)
+        if hashed is None:
+            tree.update_at(offset, body)
+        digest = tree.root_of(offset, length)
         sent = 0
         if known.get(f"{offset}-{offset + length - 1}") != digest:
             _send_part(upload, upload_id, offset, body, digest)
@@ -235,11 +236,6 @@ def _all_of(
         for future in running:
             future.exception()
     return total
-
-
-def _tree_of(body: bytearray) -> str:
-    view = memoryview(body)
-    return tree_of_leaves([hashlib.sha256(view[at : at + LEAF]).digest() for at in range(0, len(view), LEAF)]).hex()
 
 
 class _Body(io.RawIOBase):

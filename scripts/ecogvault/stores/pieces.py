@@ -27,6 +27,13 @@ class TreeOfPieces:
             self._leaves[32 * leaf : 32 * leaf + 32] = hashlib.sha256(view[start : start + LEAF]).digest()
             self._missing[leaf] = 0
 
+    def root_of(self, offset: int, length: int) -> str:
+        """The tree hash in hex of `length` bytes at `offset`, whole leaves that were seen. Raises ValueError."""
+        first, last = offset // LEAF, -(-(offset + length) // LEAF)
+        if offset % LEAF or any(self._missing[first:last]):
+            raise ValueError("not all leaves of this piece have been seen")
+        return tree_of_leaves([bytes(self._leaves[32 * at : 32 * at + 32]) for at in range(first, last)]).hex()
+
     def hexdigest(self) -> str:
         """The tree hash in hex. Raises ValueError while a leaf is missing."""
         if any(self._missing):

@@ -73,6 +73,11 @@ class FileSource:
         """The file's size in bytes when it was opened."""
         return self._identity[0]
 
+    @property
+    def tree(self) -> TreeOfPieces | None:
+        """The tree hash of what was read so far, where one is made anyway: a store need not make it again."""
+        return self._tree if self._sha256_tree is not None else None
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` from `offset`. Raises SourceChanged, and OSError as it comes."""
         try:
