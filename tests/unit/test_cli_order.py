@@ -16,6 +16,7 @@ from ecogvault.intake.assignment import read_sessions
 from ecogvault.paths import Paths
 from ecogvault.private import open_private
 from ecogvault.registry import make_person
+from ecogvault.sandbox import made_natus
 from ecogvault.sandbox.made_natus import header_bytes
 
 PERSON = make_person("Quellmotz", "Mirx", mrn="00812")
@@ -136,6 +137,26 @@ def test_a_recording_whose_last_record_is_cut_short_is_pointed_out(lab: Lab) -> 
     for words in ((), ("--accept",), ()):
         lines, _ = lab.run(*words)
         assert ["lacks 7 bytes: is its copy complete?" in line for line in lines[1:3]] == [True, False]
+
+
+def test_a_table_of_which_no_text_can_be_made_is_named_and_never_accepted(lab: Lab) -> None:
+    start = datetime(2021, 3, 3, 3, tzinfo=UTC)
+    tables = {
+        "a": made_natus.vtc_bytes([("Quellmotz_001.avi", start)], 5),  # a number that the lab's reader cannot take
+        "b": made_natus.vtc_bytes([], 5),
+        "c": made_natus.vtc_bytes([("Quellmotz_0001.avi", datetime(1980, 1, 1, tzinfo=UTC))], 5),
+        "d": made_natus.vtc_bytes([("Quellmotz_0001.avi", start)], 5),
+    }
+    for name, data in tables.items():
+        (lab.session(name, start + timedelta(days=ord(name))) / "Quellmotz.vtc").write_bytes(data)
+    lines, _ = lab.run("--accept")
+    said = [line for line in lines if line.startswith("-")]
+    where = [lab.id(lab.raw / name / "Quellmotz.vtc") for name in "abc"]
+    assert said == [f"-    no text can be made of this .vtc  {one} (unread)" for one in where]
+    assert {item for item in lab.accepted() if "/" in item} == {"d/Quellmotz.vtc"}
+    assert "vtc made from the session folder's own" in lines[4]
+    _, told = lab.run("--accept", status=1)
+    assert "nothing new waits" in told
 
 
 def test_true_dates_are_shown_and_said_to_be_so(lab: Lab) -> None:

@@ -2,11 +2,11 @@
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from ecogvault import edf, registry
+from ecogvault import edf, natus, registry, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.intake.assignment import read_sessions
@@ -136,12 +136,30 @@ def _examine(config: Config, private: Private, subject: Subject, part: RawPart, 
             f"item {where} of {subject.code} names another person in its header: {subject.code} is stopped; leave the "
             f"item out (ecogvault order {subject.code} --exclude {where}) or narrow the match with register"
         )
+    if item.home is not None:
+        item = _readable(part.path, item)
     if item.role == "vid":
         try:
             coded_tree([file.path for file in item.files], f"{subject.code}_0")
         except NameCollision as collision:
             raise IntakeError(collision_text(private, subject.code, part.path / item.path, collision)) from None
     return timed(part.path, item, config.zone, f"recording {where} of {subject.code}")
+
+
+def _readable(root: Path, item: Item) -> Item:
+    """A table of a session folder, or the same as `unread` if no text can be made of all of it.
+
+    What is accepted keeps its place for good, so this is asked beforehand.
+    """
+    if item.role == "unread":
+        return item
+    try:
+        synctext.generated((root / item.path).read_bytes(), item.role, "")
+    except natus.UnknownSchema as error:
+        return replace(item, role="unread", note=f"unknown: {error.what}")
+    except (natus.BadNatusFile, synctext.BadSyncText):
+        return replace(item, role="unread", note=f"no text can be made of this .{item.role}")
+    return item
 
 
 def collision_text(private: Private, code: str, folder: Path, collision: NameCollision) -> str:
