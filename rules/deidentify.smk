@@ -1,7 +1,7 @@
 # De-identify: coded names, scrubbed headers, a manifest; then the scan that everything must pass before it leaves.
 
 DEIDENTIFY_FORMAT = 1  # raise it to have every unit de-identified again
-SCAN_FORMAT = 1  # raise it to have every unit scanned again
+SCAN_FORMAT = 2  # raise it to have every unit scanned again
 
 
 rule deidentify:
@@ -29,6 +29,9 @@ rule deidentify_edf:
     params:
         format=DEIDENTIFY_FORMAT,
         policy=PLAN.policy,
+        redactions=lambda wildcards: PLAN.redactions(
+            wildcards.code, wildcards.n, wildcards.kind
+        ),
     script:
         "../scripts/deidentify_unit.py"
 
@@ -84,5 +87,6 @@ rule scan_unit:
         format=SCAN_FORMAT,
         identifiers=lambda wildcards: PLAN.identifiers(wildcards.code),
         contents=lambda wildcards: PLAN.scans_contents(wildcards.kind),
+        phrases=lambda wildcards: PLAN.phrases(wildcards.kind),
     script:
         "../scripts/scan_unit.py"

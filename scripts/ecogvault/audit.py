@@ -35,7 +35,7 @@ def record(private: Private, verb: str, code: str | None = None, reason: str | N
     Reads the last line only. Raises AuditRefused when this user may not write the log, Damaged when its last line is
     not whole, and OSError as it comes.
     """
-    line = {"when": utc_now(), "who": _account(), "host": socket.gethostname(), "verb": verb}
+    line = {"when": utc_now(), "who": account(), "host": socket.gethostname(), "verb": verb}
     try:
         with private.lock("audit"):
             append_journal(log_path(private), {**line, "code": code, "reason": reason}, **private.modes)
@@ -70,7 +70,7 @@ def check(private: Private) -> list[dict[str, Any]]:
     return read_journal(log_path(private))
 
 
-def _account() -> str:
+def account() -> str:
     """The account of this process; unlike LOGNAME it cannot be set by hand."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

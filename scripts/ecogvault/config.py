@@ -48,6 +48,7 @@ DEFAULTS: Mapping[str, Any] = {
     "sealed": {"path": None, "keep": "until_verified"},
     "copies": None,
     "restored": "restored",
+    "annotation_phrases": None,
 }
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ecogvault import edf, natus, registry, synctext
+from ecogvault import edf, natus, registry, review, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import lock, replacing, require_space, sweep
@@ -164,12 +164,14 @@ def _recording(
     make_folder(target.parent, tree, root.parent)
     sweep(target.parent, target.name)
     require_space(target.parent, source.stat().st_size, what=f"the copy of {name.coded}")
+    edits = review.redaction_edits(private, unit, source)
     done = edf.scrub_file(
         source,
         target,
         unit.code,
         policy=policy,
         shift_days=shift_days,
+        edits=edits,
         reflink=tree.link != "copy",
         mode=tree.file_mode,
         group=tree.gid,
@@ -179,10 +181,13 @@ def _recording(
     write_names(private, paths, unit, [name, *undo])
     make_folder(paths.record(unit).parent, tree, root.parent)
     write_record(paths.record(unit), _record(unit, policy, done), mode=tree.file_mode, group=tree.gid)
-    changed = ", ".join(dict.fromkeys(change.name for change in done.changes)) or "nothing"
+    changed = (
+        ", ".join(dict.fromkeys(change.name for change in done.changes[: len(done.changes) - len(edits)])) or "nothing"
+    )
+    redacted = [f"annotations redacted: {len(edits)}"] if edits else []
     return (
         [Entry(name.coded, done.size, done.sha256)],
-        [f"changed in the header: {changed}", *(f"noticed: {one}" for one in done.deviations)],
+        [f"changed in the header: {changed}", *redacted, *(f"noticed: {one}" for one in done.deviations)],
     )
 
 

@@ -1,16 +1,17 @@
 """The gate: the scan of a unit, and who may act on its verdict. Source: DESIGN, section 6, "The gate"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ecogvault import layout, registry
+from ecogvault import layout, registry, review
 from ecogvault.config import Config, Destination
 from ecogvault.deidentify import ensure_tree
 from ecogvault.manifest import Manifest
-from ecogvault.naming import Unit
+from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.phi import (
     OWN_WORDS,
+    Refused,
     Verdict,
     honoured,
     identifiers_hash,
@@ -19,6 +20,7 @@ from ecogvault.phi import (
     read_waivers,
     require_current,
     scan_unit,
+    with_annotations,
     write_verdict,
 )
 from ecogvault.place import Tree
@@ -60,7 +62,7 @@ def scan(
     contents: bool,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Scan a unit and write the verdict, whatever it is. Raises phi.Changed, FileChanged, OSError."""
+    """Scan a unit and write the verdict, whatever it is. Raises phi.Changed, FileChanged, BadPhrases, OSError."""
     listed = Manifest.read(manifest)
     ensure_tree(config, private, unit, listed)
     root = Paths.of(config).subject(unit.code)
@@ -78,9 +80,29 @@ def scan(
         expected={entry.path: entry.sha256 for entry in listed},
         progress=progress,
     )
+    if contents:
+        found = with_annotations(found, _free_texts(config, private, unit, [root / entry.path for entry in listed]))
     tree = Tree.of(config)
     write_verdict(verdict, found, mode=tree.file_mode, group=tree.gid)
     return found
+
+
+def _free_texts(config: Config, private: Private, unit: Unit, files: Sequence[Path]) -> list[str]:
+    """The ids of free texts in the annotations of a unit's files. Only recordings have any."""
+    if unit.kind not in RECORDING_KINDS:
+        return []
+    phrases, key = review.load(config), private.key
+    texts = (one for path in files for one in review.waiting(path, key, phrases, str(unit)))
+    return list(dict.fromkeys(texts))
+
+
+def standing(private: Private, verdict: Verdict) -> Verdict:
+    """A verdict as it stands today: without what a person has waived, and without the annotations that are accepted.
+
+    Raises Damaged, and OSError as it comes.
+    """
+    waivers = read_waivers(private, verdict.unit.code)
+    return honoured(review.read_decisions(private, verdict.unit.code).settle(verdict, waivers), waivers)
 
 
 def require(
@@ -88,8 +110,11 @@ def require(
 ) -> None:
     """Raise phi.Refused unless the unit may be sealed (no destination), or may go to `destination`, today.
 
-    What a person has waived does not count. Raises Damaged and OSError as they come.
+    What a person has waived or accepted does not count. Raises Damaged and OSError as they come.
     """
-    found = honoured(read_verdict(verdict), read_waivers(private, unit.code))
+    found = standing(private, read_verdict(verdict))
     require_current(found, manifest_sha256=manifest.sha256, identifiers=identifiers(private, unit.code))
-    permits(found, leaves_plain_outside=destination is not None and destination.leaves_plain_outside(unit.kind))
+    plain = destination is not None and destination.leaves_plain_outside(unit.kind)
+    permits(found, leaves_plain_outside=plain)
+    if plain and found.annotations is None:
+        raise Refused(f"{unit}: its annotations were never looked at, and it would leave plain: scan it again")

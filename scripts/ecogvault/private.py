@@ -32,7 +32,8 @@ SUBJECTS_FILE = "subjects.tsv"
 # What may be named in a message: names that this program gives, and codes.
 _OWN_NAME = re.compile(
     rf"{CODE_PATTERN}(_[1-9][0-9]*_({'|'.join(KINDS)})\.(tsv|json))?|names|transfer"
-    r"|(subjects|raw|sessions|units|waivers|refreshed|settings)\.tsv|(hash|signing)\.key|(audit|keychecks|statements)\.jsonl|(\.[a-z]+)?\.lock"
+    r"|(subjects|raw|sessions|units|waivers|refreshed|settings|accepted|redactions)\.tsv"
+    r"|(hash|signing)\.key|(audit|keychecks|statements)\.jsonl|(\.[a-z]+)?\.lock"
 )
 # Files that must be ignored by git, whether they exist yet or not.
 _GIT_PROBES = (SUBJECTS_FILE, "raw.tsv", KEY_FILE, "signing.key", "audit.jsonl", "a0000000/sessions.tsv")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecogvault import edf, natus, registry
+from ecogvault import edf, natus, registry, review
 from ecogvault.config import Config
 from ecogvault.errors import Damaged
 from ecogvault.intake.assignment import UnitState, read_sessions, read_units
@@ -95,7 +95,7 @@ def refresh_unit(config: Config, private: Private, moved: Moved, progress: Progr
         undo = changes.get(name.coded, [])
         source = folders[name.part] / name.raw
         policy, digest, told = edf.read_policy(config["policy"]), archived.get(name.coded), progress or _no_progress
-        if not _is_archived(source, moved.unit, settings, digest, undo, called, policy, told):
+        if not _is_archived(private, source, moved.unit, settings, digest, undo, called, policy, told):
             return Finding(DIFFERS, f"differs in {name.coded}; the next run makes a new generation")
     found = _files(private, moved.rows)
     if found is None or fingerprint(private, found, settings) != moved.stat:
@@ -137,6 +137,7 @@ def _raw_paths(private: Private, rows: Sequence[Row]) -> set[tuple[int, str]]:
 
 
 def _is_archived(
+    private: Private,
     source: Path,
     unit: Unit,
     settings: Settings,
@@ -153,10 +154,12 @@ def _is_archived(
     """
     if unit.kind in RECORDING_KINDS:
         try:
+            edits = review.redaction_edits(private, unit, source)
             digest, changes = edf.scrubbed_sha256(
                 source,
                 unit.code,
                 policy=policy,
+                edits=edits,
                 shift_days=settings.shift_days,
                 where=str(unit),
                 progress=progress,

@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, edf, evidence, gate, intake, layout
+from ecogvault import closing, edf, evidence, gate, intake, layout, review
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
 from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
 from ecogvault.ledger import copies
-from ecogvault.naming import Unit
+from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
-from ecogvault.phi import honoured, read_verdict, read_waivers, shown
+from ecogvault.phi import Verdict, read_verdict, shown
 from ecogvault.private import Private, open_private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
@@ -166,6 +166,14 @@ class Plan:
         """Whether units of `kind` leave the building plain anywhere."""
         return gate.scans_contents(self.config, kind)
 
+    def phrases(self, kind: str) -> str:
+        """What changes with the lab's own phrases, for units whose annotations are compared with them."""
+        return review.digest(self.config) if kind in RECORDING_KINDS and self.scans_contents(kind) else ""
+
+    def redactions(self, code: str, number: str, kind: str) -> str:
+        """What changes with the redactions in one recording: then it is de-identified again, and no other unit."""
+        return review.redaction_digest(self._registered, Unit(code, int(number), kind))
+
     @cached_property
     def from_vault(self) -> bool:
         """Whether what is to be restored is in a vault, where it has to be asked for first."""
@@ -296,7 +304,7 @@ def close(made: Plan, *, succeeded: bool) -> None:
         there=sum(Path(receipt).exists() for receipt in wanted),
         wanted=len(wanted),
         failed=closing.failures(made.began),
-        waiting=[*_waiting(made), *([] if succeeded else _registry_waits(made))],
+        waiting=[*_waiting(made), *_to_review(made), *([] if succeeded else _registry_waits(made))],
         named=_named(made),
         succeeded=succeeded,
         command=closing.own_command(),
@@ -322,20 +330,31 @@ def _short(made: Plan) -> list[str]:
 
 
 def _named(made: Plan) -> list[str]:
-    """The units whose verdict is not clean: their copies may have been made before the name was known.
+    """The units in which a name was found: their copies may have been made before the name was known."""
+    return [f"{verdict.unit} ({verdict.outcome}), in {shown(verdict)}" for verdict in _standing(made) if verdict.count]
 
-    What was waived is left out.
-    """
-    found = []
+
+def _to_review(made: Plan) -> list[str]:
+    """What is said of annotations that wait for somebody to look at them, one line a subject."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in _standing(made):
+        if verdict.annotations:
+            found.setdefault(verdict.unit.code, []).append(verdict)
+    return [
+        f"free text in the annotations of {len(some)} recording(s) of {code}: ecogvault review {code}"
+        for code, some in found.items()
+    ]
+
+
+def _standing(made: Plan) -> Iterator[Verdict]:
+    """The verdict on each unit, without what was waived or accepted since."""
+    if made.private is None:
+        return
     for unit in made.units:
         try:
-            waivers = read_waivers(made.private, unit.code) if made.private else []
-            verdict = honoured(read_verdict(made.paths.verdict(unit)), waivers)
+            yield gate.standing(made.private, read_verdict(made.paths.verdict(unit)))
         except (FileNotFoundError, Damaged):
             continue  # not scanned yet; a damaged verdict fails the job that needs it
-        if verdict.outcome != "clean":
-            found.append(f"{unit} ({verdict.outcome}), in {shown(verdict)}")
-    return found
 
 
 def _registry_waits(made: Plan) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecogvault import registry
+from ecogvault import registry, review
 from ecogvault.age import generate, read_identities, write_identity_file
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged
@@ -21,6 +21,7 @@ from ecogvault.intake.refreshed import note_refreshed
 from ecogvault.keys import registry_recipients
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
+from ecogvault.phi import Waiver, add_waivers
 from ecogvault.private import Private, open_private
 from ecogvault.records import read_record
 from ecogvault.registry_copy import fetch
@@ -158,6 +159,14 @@ def test_every_change_that_a_person_makes_gives_another_name(config: Config, tmp
     assert changed()
     (tmp_path / "more").mkdir()
     registry.register(private, subject.person, tmp_path / "more", "*", code=code, decide_match=lambda path, one: "*")
+    assert changed()
+    review.accept(private, code, ["a" * 24])
+    assert changed()
+    review.accept(private, code, ["a" * 24], lab=True)
+    assert changed()
+    review.redact(private, code, [(Unit(code, 1, "edf"), "b" * 24)])
+    assert changed()
+    add_waivers(private, code, [Waiver(Unit(code, 1, "edf"), "annotation", "text", "c" * 24, "-", "me", "", "")])
     assert changed()
     (private.root / "hash.key").write_bytes(os.urandom(32))
     assert changed()

@@ -23,6 +23,7 @@ VERBS = (
     "subjects",
     "preflight",
     "order",
+    "review",
     "refresh",
     "keygen",
     "paper-key",

@@ -14,11 +14,13 @@ from ecogvault.phi.verdict import (
     Refused,
     Verdict,
     decide,
+    free_texts,
     identifiers_hash,
     permits,
     read_verdict,
     require_current,
     shown,
+    with_annotations,
     write_verdict,
 )
 from ecogvault.phi.waivers import (
@@ -52,6 +54,7 @@ __all__ = [
     "add_waivers",
     "content_id",
     "decide",
+    "free_texts",
     "honoured",
     "identifiers_hash",
     "is_waived",
@@ -63,6 +66,7 @@ __all__ = [
     "scan_unit",
     "shown",
     "sweep",
+    "with_annotations",
     "withdraw",
     "write_verdict",
 ]

@@ -7,7 +7,7 @@ offset and kind, never by their text.
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +55,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the scan of a unit found. `identifiers` is the keyed hash of what was looked for (identifiers_hash)."""
+    """What the scan of a unit found. `identifiers` is the keyed hash of what was looked for (identifiers_hash).
+
+    `annotations` are ids of free texts in a recording's annotations that are on no list of harmless phrases; None where
+    nobody looked for any.
+    """
 
     unit: Unit
     manifest_sha256: str
@@ -64,6 +68,7 @@ class Verdict:
     outcome: Outcome
     findings: tuple[Finding, ...]
     count: int
+    annotations: tuple[str, ...] | None = None
 
 
 PATTERNS = 2
@@ -84,12 +89,18 @@ def identifiers_hash(key: bytes, person: Person, patterns: int = PATTERNS) -> st
     return hmac.new(key, b"ecogvault identifiers\n" + canonical(names), hashlib.sha256).hexdigest()[:24]
 
 
-def decide(findings: Iterable[Finding]) -> Outcome:
-    """`block` for a name in a path, key or header, `review` for one in contents only, else `clean`."""
+def decide(findings: Iterable[Finding], annotations: Sequence[str] | None = None) -> Outcome:
+    """`block` for a name in a path, key or header, `review` for one in contents only or for free text, else `clean`."""
     places = {finding.place for finding in findings}
     if places & set(_BLOCKING):
         return "block"
-    return "review" if places else "clean"
+    return "review" if places or annotations else "clean"
+
+
+def with_annotations(verdict: Verdict, annotations: Sequence[str]) -> Verdict:
+    """The verdict after annotations were looked at, too."""
+    outcome: Outcome = "review" if annotations and verdict.outcome == "clean" else verdict.outcome
+    return replace(verdict, annotations=tuple(annotations), outcome=outcome)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
@@ -120,11 +131,22 @@ def permits(verdict: Verdict, *, leaves_plain_outside: bool) -> None:
         return
     if not verdict.contents:
         raise Refused(f"{verdict.unit}: its contents were never scanned, and it would leave plain: scan it again")
-    if verdict.outcome == "review":
+    if verdict.count:
         raise Refused(
             f"{verdict.unit}: would leave plain, and the scan found {shown(verdict)}: "
-            "encrypt this kind at the destination, or remove the name"
+            f"look at it with `ecogvault review {verdict.unit.code}`, or encrypt this kind at the destination"
         )
+    if verdict.outcome == "review":
+        raise Refused(
+            f"{verdict.unit}: would leave plain, and {free_texts(verdict)} wait to be looked at: "
+            f"`ecogvault review {verdict.unit.code}`, or encrypt this kind at the destination"
+        )
+
+
+def free_texts(verdict: Verdict) -> str:
+    """How many annotations of a verdict are free text."""
+    count = len(verdict.annotations or ())
+    return f"{count} free text{'' if count == 1 else 's'} in its annotations"
 
 
 def shown(verdict: Verdict) -> str:
@@ -144,6 +166,7 @@ def write_verdict(path: Path, verdict: Verdict, *, mode: int = 0o640, group: int
         "outcome": verdict.outcome,
         "count": verdict.count,
         "findings": [asdict(finding) for finding in verdict.findings],
+        "annotations": None if verdict.annotations is None else list(verdict.annotations),
     }
     write_record(path, record, mode=mode, group=group)
 
@@ -161,6 +184,7 @@ def read_verdict(path: Path) -> Verdict:
         record["outcome"],
         tuple(Finding(**finding) for finding in record["findings"]),
         record["count"],
+        None if record.get("annotations") is None else tuple(record["annotations"]),
     )
 
 

@@ -19,7 +19,7 @@ from ecogvault.records import read_table, write_table
 
 FILE = "waivers.tsv"
 COLUMNS = ("unit", "place", "kind", "content", "reason", "by", "added", "manifest_sha256")
-PLACES = ("header", "contents")
+PLACES = ("header", "contents", "annotation")
 """The places of findings that can be waived."""
 
 
@@ -110,4 +110,6 @@ def honoured(verdict: Verdict, waivers: Sequence[Waiver]) -> Verdict:
     left = tuple(finding for finding in verdict.findings if not is_waived(finding, verdict.unit, waivers))
     count = verdict.count - sum(finding.times for finding in verdict.findings) + sum(finding.times for finding in left)
     listed = verdict.count == sum(finding.times for finding in verdict.findings)
-    return replace(verdict, findings=left, count=count, outcome=decide(left) if listed else verdict.outcome)
+    return replace(
+        verdict, findings=left, count=count, outcome=decide(left, verdict.annotations) if listed else verdict.outcome
+    )

@@ -15,10 +15,13 @@ from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_sessions
 from ecogvault.intake.order import Row
 from ecogvault.intake.refreshed import read_refreshed
+from ecogvault.manifest import sha256_of
 from ecogvault.paths import Paths
+from ecogvault.phi.waivers import FILE as WAIVERS
 from ecogvault.private import Private
 from ecogvault.records import canonical
 from ecogvault.registry import RawPart, Subject
+from ecogvault.review.decisions import ACCEPTED, REDACTIONS
 
 DIGITS = 12
 
@@ -34,7 +37,7 @@ def record_path(paths: Paths, destination: str, digest: str) -> Path:
 
 
 def digest(config: Config, private: Private, plans: Iterable[SubjectPlan]) -> str:
-    """12 hex digits of the keyed hash of people, raw folders, assignment and refreshed fingerprints.
+    """12 hex digits of the keyed hash of people, raw folders, assignment, refreshed fingerprints, and decisions.
 
     `plans` are those of the run: rows that it will accept count as accepted, and their subjects as open.
     Raises Damaged, and OSError as it comes.
@@ -44,7 +47,15 @@ def digest(config: Config, private: Private, plans: Iterable[SubjectPlan]) -> st
     subjects = [replace(one, status="open") if one.code in new else one for one in registry.load(private)]
     rows = {one.code: [*read_sessions(paths, one.code), *new.get(one.code, ())] for one in subjects}
     refreshed = {one.code: read_refreshed(paths, one.code) for one in subjects}
-    return private.keyed_hash(canonical(facts(subjects, registry.load_parts(private), rows, refreshed)), DIGITS)
+    decided = _decided(private, [one.code for one in subjects])
+    known = facts(subjects, registry.load_parts(private), rows, refreshed, decided)
+    return private.keyed_hash(canonical(known), DIGITS)
+
+
+def _decided(private: Private, codes: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each file in which people's decisions about what was found stand, as far as there are any."""
+    names = [ACCEPTED, *(f"{code}/{name}" for code in codes for name in (ACCEPTED, REDACTIONS, WAIVERS))]
+    return {name: sha256_of(private.root / name)[1] for name in names if (private.root / name).exists()}
 
 
 def facts(
@@ -52,14 +63,16 @@ def facts(
     parts: Sequence[RawPart],
     rows: dict[str, list[Row]],
     refreshed: dict[str, dict[tuple[str, str], str]],
+    decided: dict[str, str],
 ) -> dict[str, Any]:
     """What the digest is made over, as JSON. When a row was accepted does not count. Pure."""
-    return {
+    known: dict[str, Any] = {
         "subjects": [asdict(one) for one in subjects],
         "raw": [asdict(one) | {"path": str(one.path)} for one in parts],
         "sessions": {code: sorted(map(_row, some), key=canonical) for code, some in rows.items()},
         "refreshed": {code: sorted([*key, value] for key, value in some.items()) for code, some in refreshed.items()},
     }
+    return known | ({"decided": decided} if decided else {})
 
 
 def _row(row: Row) -> list[Any]:

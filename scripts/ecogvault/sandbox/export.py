@@ -129,7 +129,15 @@ def _patient_field(plan: _Plan, *, accents: bool) -> str:
     return f"{plan.person.mrn} {'FM'[plan.place % 2]} {born} {name}"
 
 
-def _edf(plan: _Plan, generator: random.Random, *, seconds: int, accents: bool, name_in_annotations: bool) -> bytes:
+def _edf(
+    plan: _Plan,
+    generator: random.Random,
+    *,
+    seconds: int,
+    accents: bool,
+    name_in_annotations: bool,
+    free_texts: Sequence[str],
+) -> bytes:
     if plan.packaged:
         packaged = packaged_recording().read_bytes()
         return packaged[:8] + made_edf.patient_field(_patient_field(plan, accents=accents)) + packaged[88:]
@@ -137,6 +145,8 @@ def _edf(plan: _Plan, generator: random.Random, *, seconds: int, accents: bool, 
     annotations = [(5, "Eyes closed"), (seconds // 2, "Stim on LFG1-LFG2"), (seconds - 2, "Seizure?")]
     if name_in_annotations:
         annotations.append((7, f"{fold(plan.person.surname)} asks for water"))
+    if plan.place == 0 and plan.number == 1:
+        annotations += [(8 + second, text) for second, text in enumerate(free_texts)]
     return made_edf.edf_bytes(
         generator,
         local_start=local,
@@ -195,6 +205,7 @@ def make_export(
     nfd: bool = False,
     accents_in_headers: bool = False,
     name_in_annotations: bool = False,
+    free_texts: Sequence[str] = (),
 ) -> Export:
     """Write an export into `folder` (new or empty) and say what it holds.
 
@@ -203,7 +214,8 @@ def make_export(
     `lower_folders` every session folder's name is in lower case (else every third one's), with `nfd` file names are
     decomposed, as a Mac writes them. With `accents_in_headers` EDF patient fields hold the accents in Latin-1, as some
     hospital software writes them against the EDF specification (section 2.1.3.1), and EDFlib refuses the file; else
-    they are left out. `name_in_annotations` puts the surname into the EDF annotations.
+    they are left out. `name_in_annotations` puts the surname into the EDF annotations, and
+    `free_texts` are further annotations of the first patient's first recording, one a second from the eighth on.
     Raises ExportExists, and OSError as it comes.
     """
     if folder.exists() and any(folder.iterdir()):
@@ -227,7 +239,12 @@ def make_export(
         edf = session_folder = snc = vtc = None
         if plan.without != "edf":
             content = _edf(
-                plan, own, seconds=seconds, accents=accents_in_headers, name_in_annotations=name_in_annotations
+                plan,
+                own,
+                seconds=seconds,
+                accents=accents_in_headers,
+                name_in_annotations=name_in_annotations,
+                free_texts=free_texts,
             )
             edf = writer.file(folder / f"{stem}.edf", content, written)
         if plan.without != "folder":

@@ -1,0 +1,205 @@
+"""`ecogvault review`: what it lists, shows, asks and decides, and that it names nobody unasked. All names made up."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from edf_builder import header
+from intake_lab import Lab
+
+from ecogvault import archive, audit, gate, review
+from ecogvault.cli import main
+from ecogvault.deidentify import deidentify
+from ecogvault.edf import annotations
+from ecogvault.manifest import Manifest
+from ecogvault.naming import Unit
+from ecogvault.phi import Refused, read_verdict, read_waivers
+
+NURSE, SISTER, NAMED = "Nurse Wimblequist in", "sister Ottabeth calls", "Quellmotz asks for tea"
+
+
+class ReviewLab(Lab):
+    """Three recordings: 1 with two free texts, 2 with one of them and a name, 3 with phrases alone; `out` gets them."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out = {"type": "folder", "zone": "outside", "form": "files", "path": str(folder / "out"), "kinds": ["edf"]}
+        super().__init__(folder, destinations={"out": {**out, "encrypt": False}})
+        (folder / "out").mkdir()
+        self.capsys = capsys
+        self.refusal = ""
+        self.file = folder / "config.yaml"
+        self.file.write_text(yaml.safe_dump(dict(self.config.values)))
+        for hour, texts in ((17, (NURSE, SISTER, NURSE)), (18, (NURSE, NAMED)), (19, ("Seizure onset",))):
+            lists = b"+0\x14\x14\0" + b"".join(f"+{at}.5\x14{text}\x14\0".encode() for at, text in enumerate(texts))
+            head = header(patient="00812 F X Quellmotz_Mirx", starttime=f"{hour}.05.11", samples=(100, 100), records=1)
+            (self.raw / f"Quellmotz {hour}.edf").write_bytes(head + bytes(200) + lists.ljust(200, b"\0"))
+        self.units = sorted(self.frozen())
+        for unit in self.units:
+            self.make(unit)
+
+    def make(self, unit: Unit) -> None:
+        """De-identify and scan a unit as the rules do."""
+        manifest, verdict = self.paths.manifest(unit), self.paths.verdict(unit)
+        for path in (manifest, verdict):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        deidentify(self.config, self.private, unit, self.slip(unit, self.frozen()[unit]), manifest)
+        generation = archive.current_generation(self.paths, unit, Manifest.read(manifest))
+        gate.scan(
+            self.config,
+            self.private,
+            unit,
+            generation=generation,
+            manifest=manifest,
+            verdict=verdict,
+            contents=True,
+        )
+
+    def coded(self, unit: Unit) -> Path:
+        return self.paths.subject(self.code) / f"edf/{unit.session}.edf"
+
+    def may_leave(self, unit: Unit) -> bool:
+        listed = Manifest.read(self.paths.manifest(unit))
+        out = self.config.destinations["out"]
+        gate.require(self.config, self.private, unit, listed, self.paths.verdict(unit), None)
+        try:
+            gate.require(self.config, self.private, unit, listed, self.paths.verdict(unit), out)
+        except Refused as refusal:
+            self.refusal = str(refusal)
+            return False
+        return True
+
+    def run(self, *words: str, status: int = 0, reveal: bool = False) -> list[str]:
+        """What the command says; without `reveal` no text of an annotation is among it."""
+        assert main(["--config", str(self.file), "review", self.code, *words]) == status
+        told = self.capsys.readouterr()
+        for word in ("Wimblequist", "Ottabeth", "Quellmotz", "tea"):
+            assert word not in told.err
+            assert reveal or word not in told.out
+        return told.out.splitlines() + told.err.splitlines()
+
+    def id(self, text: str) -> str:  # type: ignore[override]
+        return "a" + review.text_id(self.private.key, text.encode())[:12]
+
+    def verbs(self) -> list[str]:
+        return [line["verb"] for line in audit.check(self.private)]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> ReviewLab:
+    return ReviewLab(tmp_path, capsys)
+
+
+def test_texts_are_listed_once_with_where_they_stand_and_shown_only_when_asked_for(lab: ReviewLab) -> None:
+    assert [read_verdict(lab.paths.verdict(unit)).outcome for unit in lab.units] == ["review", "review", "clean"]
+    assert [lab.may_leave(unit) for unit in lab.units] == [False, False, True]
+    assert f"ecogvault review {lab.code}" in lab.refusal
+    told = lab.run()
+    assert told[:3] == [
+        f"{lab.id(NURSE)}  annotation, 3 times in session 1, 2, first at +0.5 s: {len(NURSE)} characters",
+        f"{lab.id(SISTER)}  annotation, 1 time in session 1, first at +1.5 s: {len(SISTER)} characters",
+        f"{lab.id(NAMED)}  annotation, 1 time in session 2, first at +1.5 s, HOLDS A REGISTERED NAME: "
+        f"{len(NAMED)} characters",
+    ]
+    assert lab.verbs() == []
+    shown = lab.run("--reveal", reveal=True)
+    assert [line.rpartition(": ")[2] for line in shown] == [f'"{text}"' for text in (NURSE, SISTER, NAMED)]
+    assert lab.verbs() == ["review --reveal"]
+    assert len(lab.run("--session", "1")) == 3
+    assert lab.run("--session", "3") == [f"nothing of {lab.code} waits to be decided"]
+
+
+def test_each_answer_frees_what_it_is_about_and_no_more(lab: ReviewLab, tmp_path: Path) -> None:
+    one, two, _ = lab.units
+    reason = tmp_path / "reason"
+    reason.write_text("sister of a nurse,\nsays Ottabeth\n")
+    lab.run("--accept", lab.id(NURSE), "--waive", lab.id(SISTER), "--reason-file", str(reason))
+    assert (lab.may_leave(one), lab.may_leave(two)) == (True, False)
+    (waiver,) = read_waivers(lab.private, lab.code)
+    assert (waiver.unit, waiver.reason) == (one, "sister of a nurse, says Ottabeth")
+    before = Manifest.read(lab.paths.manifest(two)).sha256
+    lab.run("--redact", lab.id(NAMED))
+    assert lab.run() == [f"nothing of {lab.code} waits to be decided"]
+    assert not lab.may_leave(two)  # not before it is made anew
+    lab.make(two)
+    assert lab.may_leave(two)
+    assert Manifest.read(lab.paths.manifest(two)).sha256 != before
+    assert [text.data for text in annotations(lab.coded(two))] == [NURSE.encode(), b"X" * len(NAMED)]
+    # And back.
+    lab.run("--undo", lab.id(NAMED), lab.id(NURSE), lab.id(SISTER))
+    assert not lab.may_leave(one)
+    lab.make(two)
+    assert Manifest.read(lab.paths.manifest(two)).sha256 == before
+    assert lab.verbs() == ["review --accept", "review --waive", "review --redact", "review --undo"]
+    assert "Ottabeth" not in str(audit.check(lab.private))
+
+
+def test_a_registered_name_is_waived_together_with_what_the_scan_found_in_it_or_not_at_all(
+    lab: ReviewLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, two, _ = lab.units
+    for words in (("--accept", lab.id(NAMED)), ("--accept", lab.id(NAMED), "--lab")):
+        assert "holds a registered name" in lab.run(*words, status=1)[0]
+    lab.run("--accept", lab.id(NURSE))
+    assert "--reason-file" in lab.run("--waive", lab.id(NAMED), status=1)[0]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" \n"))
+    assert "empty" in lab.run("--waive", lab.id(NAMED), "--reason-file", "-", status=1)[0]
+    assert not lab.may_leave(two)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the person agreed in writing"))
+    lab.run("--waive", lab.id(NAMED), "--reason-file", "-")
+    assert {waiver.place for waiver in read_waivers(lab.private, lab.code)} >= {"annotation", "contents"}
+    assert lab.may_leave(two)
+
+
+def test_nothing_is_decided_when_one_id_is_wrong(lab: ReviewLab) -> None:
+    for words in (
+        ("--accept", lab.id(NURSE), "a000000000000"),
+        ("--accept", lab.id(NURSE), "--redact", lab.id(NURSE)),
+        ("--redact", "Nobody's"),
+        ("--undo", lab.id(NURSE)),
+        ("--lab",),
+    ):
+        lab.run(*words, status=1)
+    assert len(lab.run()) == 4
+    assert not list((lab.private.root / lab.code).glob("accepted.tsv"))
+
+
+def test_on_a_terminal_it_asks_about_one_after_the_other(lab: ReviewLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, _ = lab.units
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    answers = iter(["?", "a", "w", "", "w", "no patient's sister", "l", "r"])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
+    told = lab.run(reveal=True)
+    assert list(answers) == []
+    assert sum("1 of 3" in line or "2 of 3" in line or "3 of 3" in line for line in told) == 3
+    assert lab.may_leave(one)
+    lab.make(two)
+    assert lab.may_leave(two)
+    assert lab.verbs() == ["review --reveal", "review --accept", "review --waive", "review --redact"]
+
+
+def test_a_name_outside_annotations_is_listed_to_be_waived_and_not_to_be_redacted(lab: ReviewLab) -> None:
+    one, *_ = lab.units
+    raw = lab.raw / "Quellmotz 17.edf"
+    data = bytearray(raw.read_bytes())
+    data[256 * 3 + 20 : 256 * 3 + 29] = b"Quellmotz"
+    raw.write_bytes(data)
+    lab.make(one)
+    lab.run("--accept", lab.id(NURSE), lab.id(SISTER))
+    (line,) = [line for line in lab.run() if line.startswith("f")]
+    assert "contents: surname" in line
+    found = line.split()[0]
+    assert "cannot be redacted" in lab.run("--redact", found, status=1)[0]
+    assert "Quellmotz" in "".join(lab.run("--reveal", reveal=True))
+
+
+def test_control_characters_never_reach_the_terminal(lab: ReviewLab) -> None:
+    raw = lab.raw / "Quellmotz 17.edf"
+    raw.write_bytes(raw.read_bytes().replace(SISTER.encode(), b"sister \x1b[2J\x07abeth calls"))
+    lab.make(lab.units[0])
+    shown = "\n".join(lab.run("--reveal", reveal=True))
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert r"\x1b[2J\x07" in shown
