@@ -20,6 +20,7 @@ from ecogvault.records import utc_now
 from ecogvault.review.decisions import KIND, PLACE
 
 DIGITS = 12
+_IN_THE_FILE = ("", PLACE)  # parts of findings whose offsets are the file's own
 _AROUND = 40  # bytes on each side of a finding that are shown with it
 
 
@@ -140,7 +141,7 @@ def _of_unit(
             one.kind,
             (unit,),
             one.times,
-            f"first at byte {one.offset}{f' of {one.part}' if one.part else ''}",
+            f"first at byte {one.offset}{'' if one.part in _IN_THE_FILE else f' of {one.part}'}",
             broken=False,
             named=True,
             text=_around(root / one.path, one),
@@ -161,7 +162,7 @@ def _findings(paths: Paths, private: Private, unit: Unit) -> Iterable[Finding]:
 
 def _around(path: Path, finding: Finding) -> str:
     """The bytes around a finding as text; nothing where they are part of something else, such as a Word file."""
-    if finding.part or not path.is_file():
+    if finding.part not in _IN_THE_FILE or not path.is_file():
         return ""
     with open(path, "rb") as stream:
         stream.seek(max(0, finding.offset - _AROUND))

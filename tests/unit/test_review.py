@@ -184,7 +184,7 @@ def test_accepting_an_annotation_does_not_accept_a_name_in_it(private: Private):
     review.accept(private, CODE, ["a" * 24])
     it = settled(private, it)
     assert (it.outcome, it.annotations, it.count) == ("review", (), 1)
-    with pytest.raises(Refused, match="the person's name"):
+    with pytest.raises(Refused, match="the scan found"):
         permits(it, leaves_plain_outside=True)
     header = replace(finding, place="header")
     assert settled(private, verdict("a" * 24, findings=(header,))).outcome == "block"

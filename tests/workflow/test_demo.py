@@ -87,9 +87,9 @@ def table(output: str) -> dict[tuple[str, str], str]:
 @pytest.mark.timeout(600)
 def test_the_demo_shows_its_commands_and_ends_with_every_unit_at_every_destination(project: Path, first: str) -> None:
     commands = re.findall(r"^\$ (.+)$", first, re.MULTILINE)
-    for word in ("keygen", "register", "order", "--dry-run", "verify", "restore"):
+    for word in ("keygen", "register", "order", "review", "--dry-run", "verify", "restore"):
         assert any(word in command.split() for command in commands), word
-    assert sum(command.startswith("snakemake ") for command in commands) == 4
+    assert sum(command.startswith("snakemake ") for command in commands) == 5
     evidence = table(first)
     units = {unit for unit, _ in evidence}
     assert len({unit.partition("_")[0] for unit in units}) == 2
@@ -118,7 +118,7 @@ def test_the_demo_shows_the_texts_that_it_made_of_session_folders_own_tables(pro
 
 @pytest.mark.timeout(600)
 def test_a_second_demo_says_that_nothing_is_to_be_done_and_ends_with_the_same_table(first: str, second: str) -> None:
-    assert second.count(NOTHING) == 3  # the preview, the run, the restore
+    assert second.count(NOTHING) == 4  # the preview, both runs, the restore
     assert table(second) == table(first)
 
 

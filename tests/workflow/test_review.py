@@ -8,6 +8,7 @@ from pathlib import Path
 import edfio
 import mne
 import pyedflib
+import pytest
 from lab import Job, Lab
 
 from ecogvault import audit
@@ -53,6 +54,7 @@ def readable(path: Path) -> dict[str, object]:
     return found | {"mne": raw.get_data().tobytes(), "mne's": [str(text) for text in raw.annotations.description]}
 
 
+@pytest.mark.slow
 def test_a_recording_with_free_text_waits_for_a_person_only_where_it_would_leave_plain(
     make: Callable[..., Lab],
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_recording_with_free_text_waits_for_a_person_only_where_it_would_leave
     assert {"review --reveal", "review --accept", "review --redact", "review --undo"} <= verbs
 
 
+@pytest.mark.slow
 def test_what_is_accepted_or_waived_is_sent_by_the_next_run_and_nothing_is_made_again(make: Callable[..., Lab]) -> None:
     lab, unit = annotated(make)
     lab.snakemake(check=False)
@@ -124,6 +127,7 @@ def test_what_is_accepted_or_waived_is_sent_by_the_next_run_and_nothing_is_made_
     assert lab.dry_run() == []
 
 
+@pytest.mark.slow
 def test_a_name_in_an_annotation_cannot_be_accepted_and_decisions_outlive_the_results(make: Callable[..., Lab]) -> None:
     lab = make(name_in_annotations=True)
     for destination in lab.settings["destinations"].values():
@@ -148,3 +152,7 @@ def test_a_name_in_an_annotation_cannot_be_accepted_and_decisions_outlive_the_re
     assert (lab.paths.subject(code) / f"edf/{unit.session}.edf").read_bytes() == made
     assert places(lab, unit) == {name: [max(generations)] for name, generations in kept.items()}
     assert HARD_NAME.surname.encode() not in made
+    # What came to the NAS before somebody looked is still there, in the building, and nowhere else.
+    earlier = lab.folder / "nas" / "superseded"
+    assert {leak.where.partition("/edf/")[0] for leak in lab.leaks()} <= {f"nas/superseded/g{n}" for n in (1, 2)}
+    shutil.rmtree(earlier)

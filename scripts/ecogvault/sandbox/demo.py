@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import yaml
 
-from ecogvault import ledger, registry
+from ecogvault import ledger, registry, reviewing
 from ecogvault.config import Config, check
 from ecogvault.files import replacing
 from ecogvault.intake.assignment import read_sessions
@@ -36,6 +36,7 @@ TEMPLATE = Path("config/demo.yaml")
 TEMPLATE_FOLDER = "demo/"
 KEYS = ("daily", "escrow")
 RESTORED_FROM = "deep"
+FREE_TEXTS = ("likes the blue pillow",)
 _GRACE_SECONDS = 60.0
 
 
@@ -180,7 +181,7 @@ def _prepare(shell: _Shell, folder: Path, config_file: Path, config: Config) -> 
     """The hospital's export, keys and the two patients: what a lab has, or makes once."""
     hospital = folder / "hospital"
     if not hospital.exists():
-        _whole(hospital, lambda place: make_export(place))
+        _whole(hospital, lambda place: make_export(place, free_texts=FREE_TEXTS))
         print(f"A made-up hospital export lies in {hospital}: three people, of whom two are the lab's.")
     for destination in config.destinations.values():
         if destination.type == "folder":  # to the program, one that is missing is one that is not mounted
@@ -228,7 +229,17 @@ def _archive(shell: _Shell, config_file: Path, config: Config) -> None:
     quiet = ("--cores", "2", "--quiet", "rules", "reason", "host")
     print("\n# What would be done (without --quiet: every job with its files):")
     shell(*snakemake, "--dry-run", *quiet)
-    print("\n# Number, de-identify, scan, seal, send:")
+    print("\n# Number, de-identify, scan:")
+    shell(*snakemake, *quiet, "--", "deidentify")
+    print("\n# Free text in an annotation would leave plain: a person reads it (this demo does not) and decides:")
+    private = open_private(config)
+    for subject in registry.load(private):
+        shell("ecogvault", "--config", config_file, "review", subject.code)
+        waiting, _ = reviewing.items(config, private, subject.code)
+        if waiting:
+            ids = [item.id for item in waiting]
+            shell("ecogvault", "--config", config_file, "review", subject.code, "--redact", *ids)
+    print("\n# Seal, send; what was redacted is made anew:")
     shell(*snakemake, *quiet)
     print("\n# SNC and VTC texts that nobody brought were made of the session folders' own tables:")
     for text, row in made_texts(config):
