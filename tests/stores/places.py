@@ -16,6 +16,7 @@ from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
 
 PART = 5 * MIB
+BLOCK = MIB  # of Azure, which sets no least size
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Place(Protocol):
     """Where a store keeps things, seen from outside the store.
 
     `unfinished` counts uploads that were begun and not ended; `named` says whether each has a name of its own, so that
-    two of one key are two (Azure only knows the blocks that were sent under a key).
+    two of one key are two (Azure only knows the blocks that were sent under a key). `page` is how many keys a listing
+    has on each of its pages at most.
     """
 
     part: int
     named: bool
+    page: int
     spec: list[str]
 
     def store(self) -> Store: ...
@@ -70,6 +73,7 @@ class Bucket:
     name: str
     part: int = PART
     named: bool = True
+    page: int = 1000
 
     @property
     def spec(self) -> list[str]:
@@ -106,7 +110,7 @@ class Account:
         """The store under test, with small blocks. Credentials come from the environment."""
         client = open_container(account_url or self.account_url, container, name="azure", connections=8)
         return AzureStore(
-            "azure", client, **{"part_size": PART, "connections": 3, "page_size": 1000, "attempts": attempts} | rest
+            "azure", client, **{"part_size": BLOCK, "connections": 3, "page_size": 100, "attempts": attempts} | rest
         )
 
 
@@ -114,8 +118,9 @@ class Account:
 class Container:
     account: Account
     name: str
-    part: int = PART
+    part: int = BLOCK
     named: bool = False
+    page: int = 100
 
     @property
     def spec(self) -> list[str]:
@@ -152,6 +157,7 @@ class Folder:
     root: Path
     part: int = 4 * MIB
     named: bool = True
+    page: int = 1000
 
     @property
     def spec(self) -> list[str]:

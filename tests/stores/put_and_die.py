@@ -25,7 +25,7 @@ def main() -> None:
     elif kind == "azure":
         url, container = rest
         client = open_container(url, container, name="azure", connections=4)
-        store = AzureStore("azure", client, part_size=5 * MIB, connections=1)
+        store = AzureStore("azure", client, part_size=MIB, connections=1)
     elif kind == "glacier":
         endpoint, region, vault = rest
         store = VaultStore("glacier", vault, endpoint_url=endpoint, region=region, part_size=MIB, connections=1)

@@ -70,8 +70,9 @@ def test_an_object_that_is_not_there_is_absent_and_cannot_be_read(place):
         b"".join(place.store().get("no/such"))
 
 
-@pytest.mark.parametrize("count", [1_050, pytest.param(3_050, marks=pytest.mark.slow)])
-def test_a_listing_has_every_key_below_its_prefix_over_several_pages(place, count):
+@pytest.mark.parametrize("pages", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_listing_has_every_key_below_its_prefix_over_several_pages(place, pages):
+    count = place.page + 50 if pages == 1 else 3_050
     wanted = [f"p/{n % 7}/{n:05d}" for n in range(count)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: place.plant(key, key.encode()), [*wanted, "q/other"]))
