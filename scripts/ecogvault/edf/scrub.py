@@ -84,10 +84,11 @@ def scrub(
 ) -> Scrubbed:
     """Copy `source` with the header of `scrubbed_header` into `target`, an empty file open for reading and writing.
 
-    What is to be written is hashed while it is read: the source with the changes of the header and with `edits`, which
-    are changes behind it (annotations.redactions of the source). Then the written file is flushed, read back from disk,
-    and must have the same hash. Where the file system can share blocks between files, and `reflink` is true, only the
-    changed ones are written. Memory is a few buffers of 1 MiB and the header. The source is opened for reading only.
+    What is to be written is the source with the changes of the header and with `edits`, which are changes behind it
+    (annotations.redactions of the source). It is hashed while it is written; some way behind, what was written is
+    flushed, read back from disk, and compared with the source byte by byte, the changes aside. Where the file system
+    can share blocks between files, and `reflink` is true, only the changed ones are written. Memory is a few buffers of
+    1 MiB and the header. The source is opened for reading only.
 
     Raises BadRecording if the recording is not whole, SourceChanged if size, time or place of the source changed
     meanwhile, NotProven if the copy differs or an edit does not replace what it says, OSError as it comes.
@@ -102,24 +103,21 @@ def scrub(
         header = require_complete(parse_header(original, where), before.st_size, where)
         _, changes = scrubbed_header(original, code, where, policy=policy, shift_days=shift_days)
         planned = Edits([*changes, *edits], where)
-        if reflink and share_blocks(fd, out):
+        shared = reflink and share_blocks(fd, out)
+        if shared:
             for change in (*changes, *edits):
                 _write(out, memoryview(change.after), change.offset)
             os.fsync(out)
-            with ThreadPoolExecutor(max_workers=1) as pool:
-                # Both at once: each has a core.
-                os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-                reading = pool.submit(_read_source, out, Edits([], where))
-                expected = _read_source(fd, planned)
-                size, sha256 = reading.result()
-        else:
-            with _Following(out) as following:
-                expected = _read_source(fd, planned, out, following.written)
-                size, sha256 = following.result(expected[0])
-        if expected[0] != before.st_size or _trace(os.stat(source)) != _trace(before):
+        try:
+            with _Following(out, fd, planned) as following:
+                size, sha256 = _read_source(fd, planned, None if shared else out, following.written)
+                following.finish()
+        except NotProven:
+            if _trace(os.stat(source)) != _trace(before):
+                raise SourceChanged(where) from None
+            raise
+        if size != before.st_size or _trace(os.stat(source)) != _trace(before):
             raise SourceChanged(where)
-    if (size, sha256) != expected:
-        raise NotProven(where)
     found = deviations(original, header, before.st_size, changes)
     return Scrubbed(size, sha256, (*changes, *edits), found)
 
@@ -144,7 +142,17 @@ def scrubbed_sha256(
         original = read_header_bytes(stream, where)
         require_complete(parse_header(original, where), before.st_size, where)
         _, changes = scrubbed_header(original, code, where, policy=policy, shift_days=shift_days)
-        size, sha256 = _read_source(fd, Edits([*changes, *edits], where), done=progress)
+        at = 0
+
+        def done(count: int) -> None:
+            nonlocal at
+            # A recording is longer than what other work on the machine can spare of the page cache.
+            os.posix_fadvise(fd, at, count, os.POSIX_FADV_DONTNEED)
+            at += count
+            if progress is not None:
+                progress(count)
+
+        size, sha256 = _read_source(fd, Edits([*changes, *edits], where), done=done)
         if size != before.st_size or _trace(os.stat(source)) != _trace(before):
             raise SourceChanged(where)
     return sha256, (*changes, *edits)
@@ -158,7 +166,7 @@ class Edits:
         self._starts = [change.offset for change in self._changes]
         # No change is longer than this, so that those before it cannot reach a place.
         self._longest = max((len(change.after) for change in self._changes), default=0)
-        self._where = where
+        self.where = where
 
     def apply(self, buffer: memoryview, offset: int) -> None:
         """Make the changes that lie in `buffer`, which holds the bytes of the file from `offset`.
@@ -174,7 +182,7 @@ class Edits:
             if not new:
                 continue
             if buffer[at : at + len(new)] != change.before[skipped : skipped + len(new)]:
-                raise NotProven(self._where)
+                raise NotProven(self.where)
             buffer[at : at + len(new)] = new
 
 
@@ -210,8 +218,6 @@ def _read_source(
             read = os.preadv(fd, [buffer], offset)
             if not read:
                 break
-            # A recording is longer than what other work on the machine can spare of the page cache.
-            os.posix_fadvise(fd, offset, read, os.POSIX_FADV_DONTNEED)
             edits.apply(buffer[:read], offset)
             hashing.append((pool.submit(digest.update, buffer[:read]), buffer))
             if out is not None:
@@ -229,16 +235,16 @@ def _read_source(
 
 
 class _Following:
-    """Reads a file back from disk while it is still being written, some way behind, and hashes what it reads.
+    """Reads a copy back from disk while it is still being written, some way behind, and compares it with its source.
 
-    What is to be read is flushed first and dropped from the page cache: so it comes from where it will lie.
+    What is to be read is flushed first and dropped from the page cache: so it comes from where it will lie. The source
+    is read a second time, from the page cache as a rule: for long files, comparing costs half of what a digest does.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, source: int, edits: Edits) -> None:
+        self._fd, self._source, self._edits = fd, source, edits
         self._written = self._asked = self._read = 0
-        self._digest = hashlib.sha256()
-        self._buffer = memoryview(bytearray(CHUNK))
+        self._found, self._wanted = bytearray(CHUNK), bytearray(CHUNK)
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._waiting: deque[Future[None]] = deque()
 
@@ -249,32 +255,49 @@ class _Following:
         self._pool.shutdown(cancel_futures=True)
 
     def written(self, count: int) -> None:
-        """So many more bytes were written, in order. Raises what went wrong with reading, OSError."""
+        """So many more bytes were written, in order. Raises NotProven, OSError."""
         self._written += count
         if self._written - self._asked >= _STRIDE:
-            self._ask(self._written)
+            self._ask()
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft().result()
 
-    def result(self, size: int) -> tuple[int, str]:
-        """Size and SHA-256 (hex) of the whole file, `size` bytes of which were written."""
-        self._ask(size)
+    def finish(self) -> None:
+        """Compare what is left, and the size. Raises NotProven, OSError."""
+        self._ask()
         for reading in self._waiting:
             reading.result()
-        return os.fstat(self._fd).st_size, self._digest.hexdigest()
+        if os.fstat(self._fd).st_size != self._written:
+            raise NotProven(self._edits.where)
 
-    def _ask(self, end: int) -> None:
-        self._asked = end
-        self._waiting.append(self._pool.submit(self._read_to, end))
+    def _ask(self) -> None:
+        self._asked = self._written
+        self._waiting.append(self._pool.submit(self._compare_to, self._asked))
 
-    def _read_to(self, end: int) -> None:
+    def _compare_to(self, end: int) -> None:
         os.fsync(self._fd)
         os.posix_fadvise(self._fd, self._read, end - self._read, os.POSIX_FADV_DONTNEED)
-        while self._read < end and (
-            count := os.preadv(self._fd, [self._buffer[: min(CHUNK, end - self._read)]], self._read)
-        ):
-            self._digest.update(self._buffer[:count])
-            self._read += count
+        found, wanted = memoryview(self._found), memoryview(self._wanted)
+        while self._read < end:
+            length = min(CHUNK, end - self._read)
+            _read_exactly(self._fd, found[:length], self._read, self._edits.where)
+            _read_exactly(self._source, wanted[:length], self._read, self._edits.where)
+            self._edits.apply(wanted[:length], self._read)
+            # Whole arrays: that is memcmp, where views are compared byte by byte. What is behind `length` is stale.
+            found[length:] = wanted[length:]
+            if self._found != self._wanted:
+                raise NotProven(self._edits.where)
+            os.posix_fadvise(self._source, self._read, length, os.POSIX_FADV_DONTNEED)
+            self._read += length
+
+
+def _read_exactly(fd: int, buffer: memoryview, offset: int, where: str) -> None:
+    """Fill `buffer` from `offset` of the open file `fd`. Raises NotProven if the file ends before."""
+    while buffer:
+        count = os.preadv(fd, [buffer], offset)
+        if not count:
+            raise NotProven(where)
+        buffer, offset = buffer[count:], offset + count
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:
