@@ -36,7 +36,7 @@ PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar unshare:util-l
   slurmctld:slurm-wlm munged:munge cc:gcc setpriv:util-linux aws:awscli openssl:openssl
 
 # And those that the benchmarks run beside ours.
-BENCH_PROGRAMS := mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs restic:restic borg:borgbackup
+BENCH_PROGRAMS := mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs restic:restic borg:borgbackup rclone:rclone
 
 programs:
 	@PATH="$$PATH:/usr/sbin:/sbin"; missing=""; \

@@ -1,6 +1,6 @@
 """A file as age encrypts it on its way, without a copy on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +28,11 @@ class _Plain:
 
 
 class _Sealed:
-    """The sealed bytes of a file, made as they are asked for."""
+    """The sealed bytes of a file, made as they are asked for; `check` is the plain file's own."""
 
-    def __init__(self, view: SealedView) -> None:
+    def __init__(self, view: SealedView, check: Callable[[], None]) -> None:
         self._view = view
+        self.check = check
 
     @property
     def size(self) -> int:
@@ -42,13 +43,15 @@ class _Sealed:
 
 
 @contextmanager
-def encrypted_source(path: Path, entry: Entry, envelope: Envelope) -> Iterator[_Sealed]:
+def encrypted_source(path: Path, entry: Entry, envelope: Envelope, *, once: bool = False) -> Iterator[_Sealed]:
     """The file at `path` encrypted on the way, without a copy on disk.
 
-    It is hashed beforehand: what is sent is what the manifest lists. Raises FileChanged, and SourceChanged if it
-    changes while it is sent.
+    It is hashed beforehand: what is sent is what the manifest lists, and nothing else is ever encrypted with this
+    envelope. With `once`, of a file that goes whole in one request under an envelope that is used for it alone, it is
+    hashed as it is read, and what differs is not sent. Raises FileChanged, and SourceChanged if it changes while it is
+    sent.
     """
-    with file_source(path, what=entry.path) as source:
-        if sha256_of(path) != (entry.size, entry.sha256):
+    with file_source(path, what=entry.path, sha256=entry.sha256 if once else None) as source:
+        if not once and sha256_of(path) != (entry.size, entry.sha256):
             raise FileChanged(f"{entry.path} is not what its manifest says: run again to de-identify it anew")
-        yield _Sealed(SealedView(envelope, _Plain(source), entry.size))
+        yield _Sealed(SealedView(envelope, _Plain(source), entry.size), source.check)

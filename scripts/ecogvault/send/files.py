@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from os.path import commonpath
 from threading import Event, Lock
 from typing import Any
 
@@ -17,14 +18,17 @@ from ecogvault.send.shipment import Shipment, described, holds, put
 from ecogvault.stores import (
     Absent,
     Finite,
+    LooksAhead,
     Present,
     Store,
     file_source,
 )
 from ecogvault.transfer import Secret
 
-# No store divides an object of up to this size (S3's smallest part).
-SMALLEST_PART = 5 * 1024 * 1024
+# No store divides a file of up to this size, sealed or not (S3's smallest part is 5 MiB).
+WHOLE = 4 * 1024 * 1024
+# From so many new files on, one listing is cheaper than a question for each.
+MANY = 8
 
 
 def send_files(shipment: Shipment) -> None:
@@ -32,6 +36,7 @@ def send_files(shipment: Shipment) -> None:
     put_how_to_open(shipment)
     left_out = set(layout.excluded(shipment.destination, shipment.unit, shipment.manifest))
     wanted = [entry for entry in shipment.manifest if entry.path not in left_out]
+    _look_ahead(shipment, wanted)
     noting = Lock()
     stopping = Event()
 
@@ -65,6 +70,16 @@ def _require_room(shipment: Shipment, wanted: Sequence[Entry]) -> None:
         shipment.store.require_room(sum(size for key, size in keys if isinstance(shipment.store.head(key), Absent)))
 
 
+def _look_ahead(shipment: Shipment, wanted: Sequence[Entry]) -> None:
+    """Where many files are to be sent, have the store ask for all of them at once."""
+    there = shipment.here.keys() | shipment.before.keys()
+    keys = (layout.file_key(shipment.destination, shipment.unit, shipment.generation, one.path) for one in wanted)
+    new = [key for key in keys if key not in there]
+    if len(new) >= MANY and isinstance(shipment.store, LooksAhead):
+        top = commonpath([key.rpartition("/")[0] for key in new])
+        shipment.store.look_ahead(f"{top}/" if top else "")
+
+
 def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None, int]:
     """Have one file there; returns what the ledger is to say, or nothing when it says so already."""
     key = layout.file_key(shipment.destination, shipment.unit, shipment.generation, entry.path)
@@ -90,7 +105,8 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
             stored = put(shipment, key, source, metadata, same, replaced)
     else:
         by_content = None if shipment.destination.type == "folder" else same
-        with encrypted_source(path, entry, _envelope(shipment, key, entry)) as sealed:
+        once = entry.size <= WHOLE and shipment.destination.type == "s3"
+        with encrypted_source(path, entry, _envelope(shipment, key, entry), once=once) as sealed:
             stored = put(shipment, key, sealed, metadata, by_content, replaced)
     return described(stored, path=entry.path, sha256=entry.sha256), stored.bytes_sent
 
@@ -105,7 +121,7 @@ def _envelope(shipment: Shipment, key: str, entry: Entry) -> Envelope:
     if secret is not None:
         return Envelope.restore(secret.header, secret.file_key, secret.nonce)
     envelope = new_envelope(shipment.recipients)
-    if entry.size > SMALLEST_PART or shipment.destination.type == "folder":
+    if entry.size > WHOLE or shipment.destination.type == "folder":
         shipment.state.keep_secret(key, Secret(envelope.header, envelope.file_key, envelope.nonce), entry.sha256)
     return envelope
 

@@ -21,6 +21,7 @@ __all__ = [
     "Hashing",
     "KeepsUnfinished",
     "Listed",
+    "LooksAhead",
     "PartDone",
     "Presence",
     "Present",
@@ -105,6 +106,17 @@ class Checked(Protocol):
 
     def check(self) -> None:
         """Raise SourceChanged if what was read is not what was promised."""
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A store that can be spared the question for each key whether it is there, before many small objects are put."""
+
+    def look_ahead(self, prefix: str) -> None:
+        """List once what is below `prefix`: a key that is not listed is put without being asked for.
+
+        It is put under the condition that it is not there, so that a listing that is out of date overwrites nothing.
+        """
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ class S3Store:
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix=f"parts-{name}")
         self._bucket_seen = False
         self._versioned: bool | None = None
+        self._ahead: tuple[str, frozenset[str]] | None = None
 
     @classmethod
     def from_destination(cls, destination: Destination, kind: str) -> "S3Store":
@@ -143,6 +144,10 @@ class S3Store:
                 for item in page.get("Contents", []):
                     yield Listed(item["Key"], item["Size"], unquoted(item.get("ETag")))
 
+    def look_ahead(self, prefix: str) -> None:
+        """List once what is below `prefix`; see LooksAhead."""
+        self._ahead = (prefix, frozenset(one.key for one in self.list(prefix)))
+
     def put(
         self,
         key: str,
@@ -161,7 +166,8 @@ class S3Store:
             )
         whole, sent = state.whole, 0
         for round_number in range(PUT_ATTEMPTS):
-            found = self._look(key)
+            unasked = round_number == 0 and replace is None and source.size <= self.part_size
+            found = Absent() if unasked and self._seems_absent(key) else self._look(key)
             if isinstance(found, Present):
                 if (same or same_metadata(metadata))(found):
                     self._drop(key, state)
@@ -264,6 +270,10 @@ class S3Store:
         for upload_id in found:
             abort(self._client, self.bucket, key, upload_id)
         return len(found)
+
+    def _seems_absent(self, key: str) -> bool:
+        """Whether a listing of its surroundings lacked `key`."""
+        return self._ahead is not None and key.startswith(self._ahead[0]) and key not in self._ahead[1]
 
     def _look(self, key: str) -> Present | Absent:
         try:
