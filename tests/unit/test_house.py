@@ -26,10 +26,66 @@ RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
 
 # In the order in which data flows. A module imports from those before it, and never from one behind it.
 ORDER = """
-errors person digests pool naming files records config paths private audit registry natus synctext edf intake phi
-manifest review age keys statement tarball legacy stores transfer layout place deidentify gate reviewing chain ledger
-vault send archive evidence rehash verify restore retrieve drill repair registry_copy refresh reidentify cleanup
-reseal keycheck prune prune_trees report sandbox closing scripting workflow cli __main__
+errors
+person
+digests
+pool
+naming
+oldnames
+files
+records
+config
+paths
+private
+audit
+registry
+natus
+synctext
+edf
+intake
+phi
+manifest
+review
+age
+keys
+statement
+tarball
+legacy
+stores
+transfer
+layout
+place
+deidentify
+gate
+reviewing
+chain
+ledger
+vault
+send
+archive
+evidence
+rehash
+verify
+estate
+restore
+retrieve
+drill
+repair
+registry_copy
+refresh
+reidentify
+cleanup
+reseal
+keycheck
+prune
+prune_trees
+report
+sandbox
+closing
+scripting
+workflow
+cli
+__main__
 """.split()
 
 # Modules of packages that come with another, declared one.

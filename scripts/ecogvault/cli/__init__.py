@@ -31,6 +31,7 @@ VERBS = (
     "reseal",
     "statement",
     "find",
+    "adopt",
     "open",
     "legacy-open",
     "fetch",

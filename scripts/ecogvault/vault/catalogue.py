@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ecogvault import oldnames
 from ecogvault.errors import Damaged
 from ecogvault.records import read_record, write_record, write_table
 from ecogvault.stores.vault_description import Described, parse
@@ -18,13 +19,18 @@ COLUMNS = ("key", "generation", "size", "created", "archive_id", "sha256_tree")
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive as an inventory lists it. `size` in bytes; `described` is None for one that is not ours."""
+    """One archive as an inventory lists it. `size` in bytes; `described` is None for one that is not ours.
+
+    `old_name` is the description of one that the lab made before this program, if it is a coded name; any other
+    foreign description may hold a name, and is not kept.
+    """
 
     archive_id: str
     size: int
     sha256_tree: str
     created: str
     described: Described | None
+    old_name: str = ""
 
     @property
     def key(self) -> str | None:
@@ -69,6 +75,7 @@ def from_output(data: bytes, *, vault: str) -> Catalogue:
                 str(one["SHA256TreeHash"]),
                 str(one["CreationDate"]),
                 parse(str(one["ArchiveDescription"] or "")),
+                _old_name(str(one["ArchiveDescription"] or "")),
             )
             for one in told["ArchiveList"]
         )
@@ -107,6 +114,10 @@ def read(path: Path) -> Catalogue | None:
     return Catalogue(record["vault"], record["inventory_date"], tuple(_archive(one) for one in record["archives"]))
 
 
+def _old_name(description: str) -> str:
+    return description if oldnames.classify(description) else ""
+
+
 def _row(one: Archive) -> dict[str, str]:
     statement = one.statement
     return {
@@ -126,6 +137,7 @@ def _record(one: Archive) -> dict[str, Any]:
         "size": one.size,
         "sha256_tree": one.sha256_tree,
         "created": one.created,
+        "old_name": one.old_name,
         "described": {"key": said.key, "size": said.size, "metadata": dict(said.metadata)} if said else None,
     }
 
@@ -133,7 +145,8 @@ def _record(one: Archive) -> dict[str, Any]:
 def _archive(record: Mapping[str, Any]) -> Archive:
     said = record["described"]
     described = Described(said["key"], said["size"], said["metadata"]) if said else None
-    return Archive(record["archive_id"], record["size"], record["sha256_tree"], record["created"], described)
+    old_name = record.get("old_name", "")
+    return Archive(record["archive_id"], record["size"], record["sha256_tree"], record["created"], described, old_name)
 
 
 def oldest_first(archives: Sequence[Archive]) -> list[Archive]:
