@@ -158,7 +158,7 @@ def newest_copy(config: Config, unit: Unit, name: str) -> Copy:
 
 
 def archive_ids(paths: Paths, destination: str) -> set[str]:
-    """Every archive id that a ledger of a vault has ever named. A damaged ledger names none here."""
+    """Every archive id in a vault that a ledger, or the list of the registry's copies, has ever named."""
     found: set[str] = set()
     for journal in paths.results.glob(f"*/ledger/{destination}/*.jsonl"):
         try:
@@ -166,7 +166,8 @@ def archive_ids(paths: Paths, destination: str) -> set[str]:
         except Damaged:
             continue  # who verifies its unit is told
         found |= {str(line["object"]["archive_id"]) for line in events if "archive_id" in line.get("object", ())}
-    return found
+    copies_of_registry = read_journal(paths.vault_registry(destination) / "archives.jsonl")
+    return found | {str(line["archive_id"]) for line in copies_of_registry}
 
 
 def receipt(unit: Unit, destination: str, copy: Copy) -> dict[str, Any]:

@@ -96,6 +96,10 @@ class Paths:
         """The inventory that a vault was asked for and has not given yet."""
         return self.results / "inventory" / f"{destination}.job.json"
 
+    def vault_registry(self, destination: str) -> Path:
+        """Folder of what is known of the registry's copies in a vault."""
+        return self.results / "registry" / "vault" / destination
+
     def raw_inventories(self, destination: str) -> Path:
         """Folder of a vault's inventories as they came: descriptions that are not ours may hold names."""
         return self.private / "transfer" / "inventory" / destination

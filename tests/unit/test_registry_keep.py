@@ -77,7 +77,7 @@ def keep(config: Config) -> str:
 
 
 def store_of(config: Config) -> FolderStore:
-    store = fetch.registry_store(config.destinations["nas"])
+    store = fetch.registry_store(config, config.destinations["nas"])
     assert isinstance(store, FolderStore)
     return store
 
@@ -277,7 +277,7 @@ def test_in_s3_it_goes_to_the_bucket_for_recordings_and_never_to_an_archive_tier
     place = {"type": "s3", "zone": "outside", "form": "files", "region": "us-west-2", "storage_class": "DEEP_ARCHIVE"}
     for bucket, wanted in (("one", "one"), ({"vid": "v", "edf": "e"}, "e"), ({"vid": "v", "sync": "s"}, "v")):
         settings = Config({"destinations": {"s3": {**place, "bucket": bucket}}})
-        store = fetch.registry_store(settings.destinations["s3"])
+        store = fetch.registry_store(settings, settings.destinations["s3"])
         assert store.where == f"bucket {wanted}"
         assert "DEEP_ARCHIVE" not in repr(vars(store))
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
@@ -15,6 +17,7 @@ from ecogvault.cli import main
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.records import read_journal
+from ecogvault.registry_copy.keep import keep_registry
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.sandbox.glacier import service
 from ecogvault.send.vault import MustWait
@@ -560,3 +563,37 @@ def test_find_shows_each_copy_with_its_archive_id_and_whether_it_is_listed(
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["--config", str(lab.config_file), "find", "a0000000"]) == 1
     assert "no ledger here knows a copy of a0000000" in capsys.readouterr().err
+
+
+# --- the registry's own copy ------------------------------------------------------------------------------------------
+
+
+def test_the_registry_goes_to_a_vault_once_and_comes_back_from_it_alone(
+    lab: VaultLab, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    record = lab.paths.results / "registry" / "glacier.0123456789ab.json"
+    assert "bytes sent" in keep_registry(lab.config, lab.private, "glacier", "0123456789ab", record)
+    assert "nothing was sent" in keep_registry(lab.config, lab.private, "glacier", "0123456789ab", record)
+    line = inventoried(lab)
+    assert "no ledger knows" not in line
+
+    # Another machine has nothing but the configuration, the keys and the vault.
+    shutil.rmtree(lab.paths.results / "registry")
+    shutil.rmtree(lab.paths.results / "inventory")
+    lab.config_file.write_text(yaml.safe_dump({**lab.config.values, "private": str(tmp_path / "private")}))
+    command = ["--config", str(lab.config_file), "registry-restore", "--from", "glacier"]
+    bring = [*command, "-i", str(lab.folder / "daily"), "-C", str(tmp_path / "private")]
+    assert main(bring) == 0
+    assert "waiting for the inventory of vault" in capsys.readouterr().out
+    lab.server.pass_time(6 * HOUR)
+    assert main([*command, "--list"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("generation 1")
+    assert main(bring) == 0
+    assert "waiting for registry/" in capsys.readouterr().out
+    assert main(bring) == 0
+    assert "waiting for registry/" in capsys.readouterr().out
+    lab.server.pass_time(6 * HOUR)
+    assert main(bring) == 0
+    assert "seal and SHA-256 checked" in capsys.readouterr().out
+    assert (tmp_path / "private" / "subjects.tsv").read_bytes() == (lab.paths.private / "subjects.tsv").read_bytes()
+    assert lab.requests("InitiateJob") == 2

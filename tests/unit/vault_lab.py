@@ -48,7 +48,7 @@ class VaultLab(ArchiveLab):
         }
         kept = {name: value for name, value in self.config.values.items() if name not in GIVEN}
         self.config = check({**kept, "destinations": {"glacier": destination}})
-        for pattern in ("*/ledger", "*/transfer", "*/receipts", "*/vault", "inventory"):
+        for pattern in ("*/ledger", "*/transfer", "*/receipts", "*/vault", "inventory", "registry"):
             for found in self.paths.results.glob(pattern):
                 shutil.rmtree(found)
         for found in (self.paths.private / "transfer", self.paths.restored):

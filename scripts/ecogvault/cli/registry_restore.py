@@ -3,12 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ecogvault.errors import EcogvaultError
 
 if TYPE_CHECKING:
+    from ecogvault.config import Config, Destination
+    from ecogvault.registry_copy.shelf import Shelf
     from ecogvault.stores import Store
+
+_COMMAND = "ecogvault registry-restore"
 
 
 class RestoreRefused(EcogvaultError):
@@ -47,7 +51,11 @@ def run(args: argparse.Namespace) -> int:
         raise RestoreRefused(
             f"--from: there is no destination '{args.destination}'; known: {', '.join(settings.destinations)}"
         )
-    store = fetch.registry_store(settings.destinations[args.destination])
+    destination = settings.destinations[args.destination]
+    vault = destination.type == "glacier"
+    if vault and _waits_for_inventory(settings, destination):
+        return 0
+    store = fetch.registry_store(settings, destination)
     signers = _signers(settings.path("signers"))
     if args.list:
         for line in _lines(store, signers):
@@ -60,10 +68,34 @@ def run(args: argparse.Namespace) -> int:
         audit.refuse_unless_writable(open_private(settings))
     identities = ask_identities(args.identity, args.passphrase_file)
     copy = fetch.chosen(store, args.at)
+    if vault and _waits_for_copy(settings, store, copy.key):
+        return 0
     count = fetch.restore(store, copy, signers, identities, args.directory)
     audit.record_here(settings, "registry-restore", reason=f"{args.destination} {copy.at}")
+    if vault:
+        cast("Shelf", store).fetched(copy.key).unlink()
     print(f"{args.directory}: the registry of {copy.at}, {count} files, seal and SHA-256 checked")
     return 0
+
+
+def _waits_for_inventory(config: "Config", destination: "Destination") -> bool:
+    """Bring what a vault lists up to date; whether nothing is known of it yet, which is said then."""
+    from ecogvault.paths import Paths
+    from ecogvault.vault import inventory
+
+    known, waiting = inventory.bring(config, destination)
+    sent_from_here = (Paths.of(config).vault_registry(destination.name) / "archives.jsonl").exists()
+    if waiting is not None:
+        print(waiting.line(_COMMAND))
+    return known is None and not sent_from_here
+
+
+def _waits_for_copy(config: "Config", store: "Store", key: str) -> bool:
+    """Ask a vault for a copy, or fetch it; whether it has to be waited for, which is said then."""
+    waiting = cast("Shelf", store).bring(key, tier=str(config["tier"] or "Standard"))
+    if waiting is not None:
+        print(waiting.line(_COMMAND))
+    return waiting is not None
 
 
 def _signers(path: Path) -> Sequence[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ecogvault.age import Identity
-from ecogvault.config import Destination
+from ecogvault.config import Config, Destination
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import sync_folder, temporary_beside
 from ecogvault.records import parse_record
 from ecogvault.registry_copy import UNIT
+from ecogvault.registry_copy.shelf import Shelf
 from ecogvault.statement import StatementError, verify_statement
 from ecogvault.stores import Store, open_store
 from ecogvault.tarball import open_sealed_tarball
@@ -57,11 +58,14 @@ def statement_key(at: str) -> str:
     return f"{PREFIX}{at}.statement.json"
 
 
-def registry_store(destination: Destination) -> Store:
-    """The store for the registry's copy. In S3: the one bucket, or that for `edf`, or the first that is named.
+def registry_store(config: Config, destination: Destination) -> Store:
+    """The store for the registry's copy; a vault as a Shelf.
 
-    A `storage_class` does not hold for it: it is small, and must be at hand when everything else is lost.
+    In S3: the one bucket, or that for `edf`, or the first that is named. A `storage_class` does not hold for it: it is
+    small, and must be at hand when everything else is lost.
     """
+    if destination.type == "glacier":
+        return Shelf(config, destination)
     settings = {name: value for name, value in destination.settings.items() if name != "storage_class"}
     bucket = settings.get("bucket")
     if isinstance(bucket, Mapping):

@@ -29,6 +29,7 @@ from ecogvault.registry_copy.fetch import (
     statement_key,
     tarball_key,
 )
+from ecogvault.registry_copy.shelf import Shelf, with_statement
 from ecogvault.send.shipment import tree_hash_of
 from ecogvault.statement import read_signers, statement_sha256
 from ecogvault.stores import BytesSource, Present, Store, file_source
@@ -60,7 +61,7 @@ def keep_registry(config: Config, private: Private, name: str, digest: str, reco
     state_path = folder / "transfer" / f"{name}.json"
     secrets_path = private.root / "transfer" / "registry" / f"{name}.json"
     with transfer_state(state_path, secrets_path, what=f"the registry's copy to {name}") as state:
-        store = registry_store(config.destinations[name])
+        store = registry_store(config, config.destinations[name])
         store.preflight()
         work = private.folder("transfer", "registry", name)
         try:
@@ -155,6 +156,8 @@ def _send(store: Store, state: TransferState, work: Path, at: str) -> Kept:
         "ecogvault-manifest-sha256": str(statement["manifest_sha256"]),
         "ecogvault-sha256-tree": str(statement["sha256_tree"]),
     }
+    if isinstance(store, Shelf):
+        metadata = with_statement(metadata, statement)
     key = tarball_key(at)
 
     def same_tarball(present: Present) -> bool:

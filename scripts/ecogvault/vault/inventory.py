@@ -127,12 +127,17 @@ def _fetch(config: Config, destination: Destination, store: "VaultStore", job: M
     paths = Paths.of(config)
     data = b"".join(store.output(job["job_id"], "the inventory", 0, size))
     found = catalogue.from_output(data, vault=store.vault)
-    folder = paths.raw_inventories(destination.name)
-    for one in reversed([folder, *folder.parents]):
-        if paths.private in one.parents:
-            one.mkdir(mode=0o700, exist_ok=True)
-    with replacing(folder / f"{found.date.replace(':', '')}.json", mode=0o600) as stream:
-        stream.write(data)
+    if paths.private.is_dir():  # a machine that only restores has none, and keeps what is ours alone
+        _keep_raw(paths, destination.name, found.date, data)
     known = known_for(paths, destination)
     if known is None or parsed(known.date) <= parsed(found.date):
         catalogue.write(paths.inventory(destination.name), found, mode=config.file_mode)
+
+
+def _keep_raw(paths: Paths, name: str, date: str, data: bytes) -> None:
+    folder = paths.raw_inventories(name)
+    for one in reversed([folder, *folder.parents]):
+        if paths.private in one.parents:
+            one.mkdir(mode=0o700, exist_ok=True)
+    with replacing(folder / f"{date.replace(':', '')}.json", mode=0o600) as stream:
+        stream.write(data)
