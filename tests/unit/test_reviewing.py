@@ -1,6 +1,7 @@
 """`ecogvault review`: what it lists, shows, asks and decides, and that it names nobody unasked. All names made up."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from intake_lab import Lab
 
 from ecogvault import archive, audit, gate, review
 from ecogvault.cli import main
+from ecogvault.config import check
 from ecogvault.deidentify import deidentify
 from ecogvault.edf import annotations
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.phi import Refused, read_verdict, read_waivers
+from ecogvault.refresh import DIFFERS, EQUAL, find_moved, refresh_unit
+from ecogvault.reidentify import reidentify
+from ecogvault.workflow import Plan
 
 NURSE, SISTER, NAMED = "Nurse Wimblequist in", "sister Ottabeth calls", "Quellmotz asks for tea"
 
@@ -126,6 +131,10 @@ def test_each_answer_frees_what_it_is_about_and_no_more(lab: ReviewLab, tmp_path
     assert lab.may_leave(two)
     assert Manifest.read(lab.paths.manifest(two)).sha256 != before
     assert [text.data for text in annotations(lab.coded(two))] == [NURSE.encode(), b"X" * len(NAMED)]
+    # What was redacted is redacted in the coded copy alone: the way back gives the very files of the hospital.
+    reidentify(lab.config, lab.private, lab.code, tmp_path / "back")
+    for raw in lab.raw.iterdir():
+        assert (tmp_path / "back" / raw.name).read_bytes() == raw.read_bytes()
     # And back.
     lab.run("--undo", lab.id(NAMED), lab.id(NURSE), lab.id(SISTER))
     assert not lab.may_leave(one)
@@ -133,6 +142,34 @@ def test_each_answer_frees_what_it_is_about_and_no_more(lab: ReviewLab, tmp_path
     assert Manifest.read(lab.paths.manifest(two)).sha256 == before
     assert lab.verbs() == ["review --accept", "review --waive", "review --redact", "review --undo"]
     assert "Ottabeth" not in str(audit.check(lab.private))
+
+
+def test_new_times_of_raw_files_do_not_hide_that_a_redacted_recording_is_the_same(lab: ReviewLab) -> None:
+    one, *_ = lab.units
+    lab.run("--redact", lab.id(SISTER))
+    lab.make(one)
+    os.utime(lab.raw / "Quellmotz 17.edf", (1, 1))
+    (moved,), _ = find_moved(lab.config, lab.private, lab.subject)
+    assert refresh_unit(lab.config, lab.private, moved).outcome == EQUAL
+    lab.run("--undo", lab.id(SISTER))  # and that it is another one than would be made now
+    os.utime(lab.raw / "Quellmotz 17.edf", (2, 2))
+    (moved,), _ = find_moved(lab.config, lab.private, lab.subject)
+    assert refresh_unit(lab.config, lab.private, moved).outcome == DIFFERS
+
+
+def test_only_recordings_that_leave_plain_depend_on_the_labs_phrases(lab: ReviewLab, tmp_path: Path) -> None:
+    own = tmp_path / "phrases.txt"
+    own.write_text("Nurse Wimblequist in\n")
+    with_own = check({**lab.config.values, "annotation_phrases": str(own)})
+    inside = {"nas": {"type": "folder", "zone": "inside", "form": "files", "path": str(tmp_path)}}
+    assert Plan(with_own, lab.private, ()).phrases("edf") != ""
+    assert Plan(with_own, lab.private, ()).phrases("vid") == Plan(lab.config, lab.private, ()).phrases("edf") == ""
+    assert Plan(check({**with_own.values, "destinations": inside}), lab.private, ()).phrases("edf") == ""
+    lab.config = with_own
+    lab.make(lab.units[0])
+    assert read_verdict(lab.paths.verdict(lab.units[0])).annotations == (
+        review.text_id(lab.private.key, SISTER.encode()),
+    )
 
 
 def test_a_registered_name_is_waived_together_with_what_the_scan_found_in_it_or_not_at_all(
