@@ -23,7 +23,8 @@ from ecogvault.place import Tree
 from ecogvault.private import Private
 from ecogvault.records import read_record
 from ecogvault.send import Shipment, send_files, send_tarball, send_to_vault
-from ecogvault.stores import open_store
+from ecogvault.stores import Mounted, open_store
+from ecogvault.stores.errors import BucketMissing
 from ecogvault.tarball import seal
 from ecogvault.transfer import TransferState, transfer_state
 
@@ -195,6 +196,12 @@ def deliver(
         progress=progress,
     )
     shipment.store.preflight()
+    if isinstance(shipment.store, Mounted):
+        try:
+            shipment.store.require_mounted()
+        except BucketMissing:
+            if _has_copies(config, name):
+                raise
     send(shipment)
     excluded = layout.excluded(destination, unit, manifest)
     line = ledger.event("acknowledged", generation, manifest.sha256, excluded=excluded, bytes_sent=sent)
@@ -203,6 +210,12 @@ def deliver(
     copy = ledger.copies(journal)[generation]
     ledger.write_receipt(receipt, unit, name, copy, mode=mode, group=group)
     return copy, sent
+
+
+def _has_copies(config: Config, name: str) -> bool:
+    """Whether any ledger knows a complete copy at destination `name`."""
+    journals = config.results.glob(f"*/ledger/{name}/*.jsonl")
+    return any(copy.evidence for journal in journals for copy in ledger.copies(journal).values())
 
 
 def _clear_up(destination: Destination, unit: Unit, state: TransferState, given_up: list[int]) -> None:

@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_mounted_answers_unknown_and_never_absent(tmp_path)
 
 def test_a_mount_point_with_nothing_mounted_lists_no_copies_as_missing(root):
     store = FolderStore("nas", root)
-    with pytest.raises(BucketMissing, match="is empty: mount it"):
+    with pytest.raises(BucketMissing, match="is empty, though copies were put there: mount it"):
         list(store.list("df5c5206/"))
     put(store, "k", b"x")
     assert list(store.list("df5c5206/")) == []

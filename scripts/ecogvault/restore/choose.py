@@ -34,7 +34,7 @@ class Candidate:
 
 def place_of(destination: Destination) -> tuple[int, str]:
     """How dear and slow it is to read from a destination (0 is best), and what it is called."""
-    storage = str(destination.settings.get("storage_class") or destination.settings.get("access_tier") or "").upper()
+    storage = str(destination.settings.get("storage_class") or destination.settings.get("tier") or "").upper()
     if destination.type == "glacier":
         return 5, "in a Glacier vault: hours, and a fee"
     if storage in ARCHIVE_CLASSES:

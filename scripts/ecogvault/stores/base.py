@@ -22,6 +22,7 @@ __all__ = [
     "KeepsUnfinished",
     "Listed",
     "LooksAhead",
+    "Mounted",
     "PartDone",
     "Presence",
     "Present",
@@ -135,6 +136,14 @@ class Unfinished:
     upload_id: str
     begun: datetime
     size: int
+
+
+@runtime_checkable
+class Mounted(Protocol):
+    """A store that may be away without anything to see of it but that it is empty."""
+
+    def require_mounted(self) -> None:
+        """Raise BucketMissing if it looks as if it were away. To be asked when it is known to hold something."""
 
 
 @runtime_checkable

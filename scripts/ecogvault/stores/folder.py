@@ -112,9 +112,7 @@ class FolderStore:
 
         A root without anything in it is taken for one that is not mounted, since whoever asks knows of copies in it.
         """
-        self._require_root()
-        if not any(True for _ in os.scandir(self.root)):
-            raise BucketMissing(f"{self.where} is empty: mount it, then run again")
+        self.require_mounted()
         start = prefix.rpartition("/")[0]
         if start:
             parts_of(start)
@@ -202,6 +200,16 @@ class FolderStore:
                 yield piece
         finally:
             os.close(descriptor)
+
+    def require_mounted(self) -> None:
+        """Raise BucketMissing for a root with nothing in it: a mount point where nothing is mounted looks like that."""
+        self._require_root()
+        with os.scandir(self.root) as entries:
+            if next(entries, None) is None:
+                raise BucketMissing(
+                    f"{self.where} is empty, though copies were put there: mount it, then run again (if it is a new "
+                    "one, make a file in it first)"
+                )
 
     def require_room(self, size: int) -> None:
         """Raise NoSpace unless `size` more bytes fit."""
