@@ -22,7 +22,7 @@ from ecogvault.paths import Paths
 from ecogvault.place import Tree
 from ecogvault.private import Private
 from ecogvault.records import read_record
-from ecogvault.send import Shipment, send_files, send_tarball, send_to_vault
+from ecogvault.send import Shipment, send_files, send_tarball, send_to_vault, to_send
 from ecogvault.stores import Mounted, open_store
 from ecogvault.stores.errors import BucketMissing
 from ecogvault.tarball import seal
@@ -181,6 +181,11 @@ def deliver(
         sent += bytes_sent
         ledger.append(journal, ledger.event("object", generation, manifest.sha256, object=one), mode=mode, group=group)
 
+    def advance(count: int) -> None:
+        state.advance(count)
+        if progress is not None:
+            progress(count)
+
     shipment = Shipment(
         config=config,
         private=private,
@@ -193,7 +198,7 @@ def deliver(
         store=open_store(destination, unit.kind),
         state=state,
         note=note,
-        progress=progress,
+        progress=advance,
     )
     shipment.store.preflight()
     if isinstance(shipment.store, Mounted):
@@ -202,6 +207,7 @@ def deliver(
         except BucketMissing:
             if _has_copies(config, name):
                 raise
+    state.expect(to_send(shipment))
     send(shipment)
     excluded = layout.excluded(destination, unit, manifest)
     line = ledger.event("acknowledged", generation, manifest.sha256, excluded=excluded, bytes_sent=sent)

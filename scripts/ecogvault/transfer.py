@@ -6,21 +6,24 @@ folder, keeps what encrypts a file on its way until the receipt is written. Sour
 
 import base64
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 from ecogvault.errors import Damaged
 from ecogvault.files import lock, sweep, sync_folder
-from ecogvault.records import read_record, write_record
-from ecogvault.stores.state import PartDone, UploadState
+from ecogvault.records import read_record, utc_now, write_record
+from ecogvault.stores.state import SAVE_EVERY, PartDone, UploadState
 
 __all__ = ["PartDone", "Secret", "TransferState", "UploadState", "transfer_state"]
 
 SCHEMA = 1
+RATE_OVER = 15.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,34 @@ class Secret:
     header: bytes
     file_key: bytes = field(repr=False)
     nonce: bytes = field(repr=False)
+
+
+class Position:
+    """How far a transfer is: bytes done of `total`, and its rate over the last seconds."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self._seen: deque[tuple[float, int]] = deque([(monotonic(), 0)])
+        self._said = 0.0
+
+    def advance(self, count: int) -> bool:
+        """So many more bytes are done. Whether it is time to say so."""
+        now = monotonic()
+        self.done += count
+        self._seen.append((now, self.done))
+        while len(self._seen) > 2 and self._seen[0][0] < now - RATE_OVER:
+            self._seen.popleft()
+        if now - self._said < SAVE_EVERY:
+            return False
+        self._said = now
+        return True
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values; `rate` in bytes a second."""
+        began, before = self._seen[0]
+        rate = (self.done - before) / max(monotonic() - began, 0.001)
+        return {"total": self.total, "done": self.done, "rate": round(rate), "at": utc_now()}
 
 
 class TransferState:
@@ -43,11 +74,23 @@ class TransferState:
             path, "uploads", f"{path} is damaged: remove it, then run again; unfinished uploads start afresh"
         )
         self._uploads = {key: UploadState(self._save, known, lock=self._lock) for key, known in uploads.items()}
+        self._position: Position | None = None
         self._secrets: dict[str, Any] = _read(
             secrets_path,
             "secrets",
             f"{secrets_path} is damaged: remove it, then run again; unfinished encrypted uploads start afresh",
         )
+
+    def expect(self, total: int) -> None:
+        """So many bytes are to be brought there, as far as is known beforehand."""
+        with self._lock:
+            self._position = Position(total)
+
+    def advance(self, count: int) -> None:
+        """So many more bytes are there. The state on disk says so at most once a second."""
+        with self._lock:
+            if self._position is not None and self._position.advance(count):
+                self._save()
 
     def upload(self, key: str) -> UploadState:
         """The state of one object's upload. Nothing is written before it begins."""
@@ -112,11 +155,25 @@ class TransferState:
         with self._lock:
             uploads = {key: record for key, state in self._uploads.items() if (record := state.record()) is not None}
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_record(self._path, {"schema": SCHEMA, "uploads": uploads})
+            whole: dict[str, Any] = {"schema": SCHEMA, "uploads": uploads}
+            if self._position is not None:
+                whole["position"] = self._position.record()
+            write_record(self._path, whole)
 
     def _save_secrets(self) -> None:
         _make_private(self._secrets_path.parent)
         write_record(self._secrets_path, {"schema": SCHEMA, "secrets": self._secrets}, mode=0o600)
+
+
+def position(path: Path) -> dict[str, Any] | None:
+    """How far the transfer with this state on disk is or was (total, done, rate, at), if that is known.
+
+    Raises Damaged, saying what to do.
+    """
+    try:
+        return dict(read_record(path).get("position") or {}) or None
+    except FileNotFoundError:
+        return None
 
 
 def unfinished_uploads(path: Path) -> list[str]:

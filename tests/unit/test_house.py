@@ -74,6 +74,7 @@ repair
 registry_copy
 refresh
 reidentify
+status
 cleanup
 reseal
 keycheck

@@ -36,6 +36,7 @@ VERBS = (
     "legacy-open",
     "fetch",
     "registry-restore",
+    "status",
     "cleanup",
     "sandbox",
     "reidentify",

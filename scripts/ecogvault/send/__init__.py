@@ -5,8 +5,8 @@ plain HOW-TO-OPEN.txt stands at the root.
 """
 
 from ecogvault.send.files import send_files
-from ecogvault.send.shipment import Shipment
+from ecogvault.send.shipment import Shipment, to_send
 from ecogvault.send.tarball import send_tarball
 from ecogvault.send.vault import send_to_vault
 
-__all__ = ["Shipment", "send_files", "send_tarball", "send_to_vault"]
+__all__ = ["Shipment", "send_files", "send_tarball", "send_to_vault", "to_send"]

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ecogvault import layout
 from ecogvault.age import Recipient
 from ecogvault.config import Config, Destination
 from ecogvault.digests import TreeHash
 from ecogvault.ledger import Copy
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
+from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.stores import Present, Source, Store, Stored, StoreError
 from ecogvault.transfer import TransferState, UploadState
@@ -65,6 +67,27 @@ class Shipment:
         """Objects of this generation that were found wrong: by key the ETag with which they were confirmed."""
         copy = self.known.get(self.generation)
         return {} if copy is None else copy.spoilt
+
+
+def to_send(shipment: Shipment) -> int:
+    """About how many bytes are still to be sent: what encryption adds is left out."""
+    destination, unit, generation = shipment.destination, shipment.unit, shipment.generation
+    if destination.form == "tarball":
+        sealed = Paths.of(shipment.config).sealed(unit)
+        there = layout.tarball_key(destination, unit, generation) in shipment.here
+        return 0 if there or not sealed.exists() else sealed.stat().st_size
+    left_out = set(layout.excluded(destination, unit, shipment.manifest))
+    wanted = (entry for entry in shipment.manifest if entry.path not in left_out)
+    return sum(
+        entry.size
+        for entry in wanted
+        if not _known(shipment, layout.file_key(destination, unit, generation, entry.path), entry.sha256)
+    )
+
+
+def _known(shipment: Shipment, key: str, sha256: str) -> bool:
+    known = shipment.here.get(key) or shipment.before.get(key)
+    return known is not None and known["sha256"] == sha256
 
 
 def put(
