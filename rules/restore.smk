@@ -58,6 +58,20 @@ rule restore_file:
         "../scripts/restore_file.py"
 
 
+# What the lab made before this program: fetched, opened with the old password, hashed, and compared where it is known.
+rule restore_old:
+    output:
+        record="<restored>/{destination}/{code}.old.{digest}.json",
+    log:
+        "<logs>/restore_old/{destination}/{code}.{digest}.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    resources:
+        mem_mb=400,
+    script:
+        "../scripts/restore_old.py"
+
+
 # A restore of what no ledger knows stops here, with a line that says why.
 rule refuse_restore:
     output:

@@ -34,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "signers": "config/signers.txt",
     "age_identity": None,
     "age_passphrase_file": None,
+    "legacy_password_file": None,
     "signing_key": None,  # private/signing.key, wherever private is
     "accept": "manual",
     "settle_minutes": 10,

@@ -12,6 +12,8 @@ from typing import Any
 from ecogvault import closing, edf, evidence, gate, intake, layout, review
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
+from ecogvault.estate import restore as estate
+from ecogvault.estate.journal import Adopted
 from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
@@ -22,6 +24,7 @@ from ecogvault.phi import Verdict, read_verdict, shown
 from ecogvault.private import Private, open_private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
+from ecogvault.verify import chosen_units
 
 # What is held until the process ends; the system lets go of it even after `kill -9`.
 _RUN = ExitStack()
@@ -188,6 +191,8 @@ class Plan:
         an error raised while Snakemake asks would be shown with a traceback.
         """
         try:
+            if self.old_copies:
+                return [str(estate.record_path(self.paths, one)) for one in self.old_copies]
             found = asked.wanted(self.config)
         except EcogvaultError as error:
             _say(f"restore: {error}")
@@ -197,10 +202,20 @@ class Plan:
                 _say(f"restore: {one.path or one.unit} {one.why}")
         return [str(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
 
+    @cached_property
+    def old_copies(self) -> list[Adopted]:
+        """What the lab made before and is asked for, where no copy of this program's own is: see estate."""
+        name = self.config["from"]
+        if name not in self.config.destinations or not (self.config["unit"] or self.config["subject"]):
+            return []
+        return [] if chosen_units(self.config, name) else estate.asked(self.config, name)
+
     @property
     def restore_problem(self) -> str | None:
         """Why the restores that were asked for cannot be done, or None."""
         try:
+            if self.old_copies:
+                return None
             asked.wanted(self.config)
         except EcogvaultError as error:
             return str(error)

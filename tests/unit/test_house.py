@@ -66,8 +66,8 @@ archive
 evidence
 rehash
 verify
-estate
 restore
+estate
 retrieve
 drill
 repair

@@ -49,7 +49,7 @@ def wanted(config: Config) -> list[Wanted]:
     if config["date"]:
         units = _covering(config, units, named_date(str(config["date"])))
     if not units:
-        raise ConfigError(f"no ledger{'' if name == ANY else f' of {name}'} knows a unit that was asked for")
+        raise NothingThere(f"no ledger{'' if name == ANY else f' of {name}'} knows a unit that was asked for")
     return [_from(config, unit, name, None) for unit in units]
 
 
@@ -110,6 +110,9 @@ def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
     found = best(_candidates(config, unit), have_key=config["age_identity"] is not None, path=path)
     if found is None:
         raise NothingThere(f"no ledger knows a complete copy of {path or unit}")
+    if found.destination.type == "glacier":
+        place = found.destination.name
+        raise NothingThere(f"the best copy of {unit} is in a vault: restore it with from={place}, which asks for it")
     return Wanted(unit, found.destination.name, path, reason(found))
 
 

@@ -1,0 +1,123 @@
+"""The old estate comes back: archives and files that real OpenSSL made, in the old scripts' layouts."""
+
+from pathlib import Path
+
+import pytest
+from archive_lab import ArchiveLab
+from legacy_builder import AVI, PASSWORD, encrypted, packed, tar
+
+from ecogvault.age import BadIdentity
+from ecogvault.config import Config, ConfigError, check
+from ecogvault.estate.adopt import adopt
+from ecogvault.estate.journal import Adopted, all_adopted
+from ecogvault.estate.restore import asked, restore_old
+from ecogvault.legacy import NoCombination
+from ecogvault.naming import Unit
+
+CODE = "df5c5206"
+DEEP = f"media/lab/disk/{CODE}/{CODE}_3/{CODE}_3"
+FILES = {f"{DEEP}_0001.avi": AVI, f"{DEEP}_0002.avi": AVI * 2, f"{DEEP}.erd": bytes(range(256)) * 20}
+
+
+class Estate:
+    """A lab, and a folder `old` with what was made before, adopted. `came` restores one by its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lab = ArchiveLab(folder, {"nas": {"form": "files"}})
+        self.old = folder / "old"
+        (self.old / "edf" / CODE).mkdir(parents=True)
+        encrypted(self.old / f"{CODE}_vid.tar.gz.enc", packed(tar(FILES)))
+        encrypted(self.old / f"{CODE}_3_0007.avi.enc", AVI)
+        (self.old / "edf" / CODE / f"{CODE}_1.edf").write_bytes(b"0       and so on")
+        (folder / "password").write_bytes(PASSWORD + b"\n")
+        (folder / "password").chmod(0o600)
+        place = {"type": "folder", "zone": "inside", "form": "files", "path": str(self.old), "kinds": []}
+        values = {**self.lab.config.values, "legacy_password_file": str(folder / "password")}
+        values["destinations"] = {**values["destinations"], "old": place}
+        self.config = check(values)
+        adopt(self.config, self.lab.private, "old")
+
+    def one(self, name: str) -> Adopted:
+        return next(one for one in all_adopted(self.lab.paths) if one.old.name == name)
+
+    def asked(self, **words: str) -> set[str]:
+        return {one.old.name for one in asked(Config({**self.config.values, **words}), "old")}
+
+
+@pytest.fixture
+def estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Estate:
+    monkeypatch.chdir(tmp_path)
+    return Estate(tmp_path)
+
+
+def test_an_archive_comes_back_without_the_folders_that_led_to_it(estate: Estate) -> None:
+    came = restore_old(estate.config, estate.one(f"{CODE}_vid.tar.gz.enc"))
+    assert {path.relative_to(came.folder).as_posix(): path.read_bytes() for path in came.folder.rglob("*.*")} == {
+        f"{CODE}_3/{Path(path).name}": content for path, content in FILES.items()
+    }
+    assert len(came.files) == 3
+    known = estate.one(f"{CODE}_vid.tar.gz.enc")
+    assert known.files is not None
+    assert {one["path"] for one in known.files} == {f"{CODE}_3/{Path(path).name}" for path in FILES}
+    assert not list(came.folder.parent.parent.rglob("*.partial"))
+    again = restore_old(estate.config, known)
+    assert again.files == came.files
+
+
+def test_single_files_come_back_encrypted_or_plain(estate: Estate) -> None:
+    clip = restore_old(estate.config, estate.one(f"{CODE}_3_0007.avi.enc"))
+    assert (clip.folder / f"{CODE}_3_0007.avi").read_bytes() == AVI
+    plain = restore_old(estate.config, estate.one(f"{CODE}_1.edf"))
+    assert (plain.folder / f"{CODE}_1.edf").read_bytes() == b"0       and so on"
+    assert "never encrypted" in plain.proof
+
+
+def test_what_is_archived_here_is_recognised_and_what_differs_is_counted(estate: Estate) -> None:
+    from ecogvault.manifest import Entry, Manifest, sha256_of
+
+    source = estate.lab.folder / "clip"
+    source.write_bytes(AVI)
+    manifest = estate.lab.paths.manifest(Unit(CODE, 3, "vid"))
+    manifest.parent.mkdir(parents=True)
+    Manifest.of(
+        [
+            Entry(f"vid/{CODE}_3/{CODE}_3_0001.avi", *sha256_of(source)),
+            Entry(f"vid/{CODE}_3/{CODE}_3.erd", 3, "ab" * 32),
+        ]
+    ).write(manifest)
+    came = restore_old(estate.config, estate.one(f"{CODE}_vid.tar.gz.enc"))
+    assert (came.equal, came.other) == (1, 1)
+    assert str(came).startswith("3 files, 1 equal to what is archived here, 1 of a known name but other content; ")
+
+
+def test_a_wrong_or_open_password_file_opens_nothing(estate: Estate) -> None:
+    one = estate.one(f"{CODE}_vid.tar.gz.enc")
+    path = Path(str(estate.config["legacy_password_file"]))
+    path.chmod(0o644)
+    with pytest.raises(BadIdentity, match="may be read by others"):
+        restore_old(estate.config, one)
+    path.chmod(0o600)
+    path.write_text("another\n")
+    with pytest.raises(NoCombination):
+        restore_old(estate.config, one)
+    with pytest.raises(ConfigError, match="legacy_password_file is not set"):
+        restore_old(check({**estate.config.values, "legacy_password_file": None}), one)
+    assert not [path for path in estate.lab.paths.restored.rglob("*") if path.is_file() and "_old" in str(path)]
+    assert all_adopted(estate.lab.paths)[0].files is None
+
+
+def test_subject_kind_and_unit_say_which(estate: Estate) -> None:
+    assert estate.asked(subject=CODE) == {f"{CODE}_vid.tar.gz.enc", f"{CODE}_3_0007.avi.enc", f"{CODE}_1.edf"}
+    assert estate.asked(subject=CODE, kind="edf") == {f"{CODE}_1.edf"}
+    assert estate.asked(unit=f"{CODE}_3_vid") == {f"{CODE}_vid.tar.gz.enc", f"{CODE}_3_0007.avi.enc"}
+    assert estate.asked(unit=f"{CODE}_4_vid") == {f"{CODE}_vid.tar.gz.enc"}
+
+
+def test_results_hold_no_path_that_is_not_coded(estate: Estate) -> None:
+    encrypted(estate.old / f"{CODE}_edf.tar.gz.enc", packed(tar({"Blorptwill/notes of Jexamine.txt": b"x" * 600})))
+    adopt(estate.config, estate.lab.private, "old")
+    restore_old(estate.config, estate.one(f"{CODE}_edf.tar.gz.enc"))
+    written = b"".join(path.read_bytes() for path in estate.lab.paths.results.rglob("*") if path.is_file())
+    written += b"".join(path.read_bytes() for path in estate.lab.paths.restored.rglob("*.json"))
+    assert b"Blorptwill" not in written
+    assert b"Jexamine" not in written
