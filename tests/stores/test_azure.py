@@ -22,6 +22,7 @@ from ecogvault.stores import (
     BytesSource,
     Examined,
     KeepsUnfinished,
+    KeyTaken,
     Present,
     StoreError,
     Unknown,
@@ -260,6 +261,20 @@ def test_an_archived_blob_is_there_and_its_reading_is_explained(container):
     assert put(store, "k", data).adopted
     container.client.get_blob_client("k").set_standard_blob_tier(StandardBlobTier.HOT)
     assert b"".join(store.get("k")) == data
+
+
+def test_many_small_objects_are_put_with_one_request_each_and_a_stale_listing_overwrites_nothing(container):
+    with proxied(container.account.account_url.rpartition("/")[0]) as proxy:
+        store = through(proxy, container)
+        store.look_ahead("d/")
+        container.plant("d/5", b"somebody else's")
+        proxy.requests.clear()
+        for number in range(5):
+            put(store, f"d/{number}", b"content")
+        assert [line.split()[0] for line in proxy.requests] == [b"PUT"] * 5
+        with pytest.raises(KeyTaken):
+            put(store, "d/5", b"content")
+    assert container.content("d/5") == b"somebody else's"
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

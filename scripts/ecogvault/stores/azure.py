@@ -85,6 +85,7 @@ class AzureStore:
         self._pace = pace
         self._page_size = page_size
         self._attempts = attempts
+        self._ahead: tuple[str, frozenset[str]] | None = None
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix=f"blocks-{name}")
 
     @classmethod
@@ -168,6 +169,10 @@ class AzureStore:
         page = [Listed(str(one.name), int(one.size), unquoted(one.etag)) for one in next(pages, ())]
         return page, pages.continuation_token  # type: ignore[attr-defined]
 
+    def look_ahead(self, prefix: str) -> None:
+        """List once what is below `prefix`; see LooksAhead."""
+        self._ahead = (prefix, frozenset(one.key for one in self.list(prefix)))
+
     def put(
         self,
         key: str,
@@ -183,7 +188,8 @@ class AzureStore:
         self._require_key(key)
         whole, sent = state.whole, 0
         for round_number in range(PUT_ATTEMPTS):
-            found = self._look(key)
+            unasked = round_number == 0 and replace is None and source.size <= self.part_size
+            found = Absent() if unasked and self._seems_absent(key) else self._look(key)
             condition: Mapping[str, Any] = {"match_condition": MatchConditions.IfMissing}
             if isinstance(found, Present):
                 if not _is_discarded(found):
@@ -267,6 +273,9 @@ class AzureStore:
         cold = self._tier is StandardBlobTier.ARCHIVE and size < SMALLEST_ARCHIVED
         tier = None if cold else self._tier
         return Target(self._blob(key), self.where, key, metadata, tier, condition, self._attempts, self._pace)
+
+    def _seems_absent(self, key: str) -> bool:
+        return self._ahead is not None and key.startswith(self._ahead[0]) and key not in self._ahead[1]
 
     def _look(self, key: str) -> Present | Absent:
         try:
