@@ -213,6 +213,15 @@ def test_a_second_copy_of_an_accepted_recording_gets_no_number(hours: float, siz
     assert (proposal.rows, reasons(proposal.left)) == ((), {"b/Q.edf": reason})
 
 
+def test_a_copy_of_a_recording_whose_hour_natus_told_is_still_a_copy() -> None:
+    later = DAY + timedelta(hours=2)
+    first = replace(timed("edf", "a/Q.edf", 1, 2), other=later)
+    accepted = propose(CODE, [], [first, timed("vid", "Q", 2)]).rows
+    assert {(row.start, row.end) for row in accepted} == {(later, DAY + timedelta(hours=4))}
+    proposal = propose(CODE, accepted, [replace(first, item=Item(1, "edf", "b/Q.edf", first.item.files))])
+    assert (proposal.rows, reasons(proposal.left)) == ((), {"b/Q.edf": "copy"})
+
+
 def test_two_session_folders_of_one_name_are_copies_only_file_by_file() -> None:
     one = Timed(Item(1, "vid", "a/Q", (RawFile("x", 1, 0), RawFile("y", 2, 0))), DAY, None)
     same = Timed(Item(1, "vid", "b/Q", (RawFile("x", 1, 5), RawFile("y", 2, 5))), DAY, None)

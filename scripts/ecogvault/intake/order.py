@@ -104,7 +104,7 @@ def propose(
         if before is not None:
             same = sizes.get((before.part, before.item, before.role), item.size) == item.size
             if item.role in RECORDING_KINDS:
-                same = same and before.start == one.start
+                same = same and before.start in (one.start, one.other)
             left.append(Left(item, "copy" if same else "conflict"))
         elif first is not None:
             left.append(Left(item, "copy" if _facts(first) == _facts(one) else "conflict"))
