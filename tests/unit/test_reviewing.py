@@ -217,6 +217,23 @@ def test_on_a_terminal_it_asks_about_one_after_the_other(lab: ReviewLab, monkeyp
     assert lab.verbs() == ["review --reveal", "review --accept", "review --waive", "review --redact"]
 
 
+def test_whoever_leaves_in_the_middle_keeps_what_was_answered(lab: ReviewLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    for answers in (["a", "q"], ["s"]):
+        given = iter(answers)
+
+        def typed(prompt: str) -> str:
+            try:
+                return next(given)  # noqa: B023 - used up before the next round
+            except StopIteration:
+                raise EOFError from None
+
+        monkeypatch.setattr("builtins.input", typed)
+        lab.run(reveal=True)
+    assert [line.split()[0] for line in lab.run("--reveal", reveal=True)] == [lab.id(SISTER), lab.id(NAMED)]
+
+
 def test_a_name_outside_annotations_is_listed_to_be_waived_and_not_to_be_redacted(lab: ReviewLab) -> None:
     one, *_ = lab.units
     raw = lab.raw / "Quellmotz 17.edf"

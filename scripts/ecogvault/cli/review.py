@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if shown and found:
         audit.record(private, "review --reveal", code)
     if on_terminal and not asked and not args.undo and not args.reveal:
-        return _ask(settings, private, code, found, args.session)
+        return _ask(settings, private, code, found)
     for item in found:
         print(item.line(reveal=shown))
     if not found:
@@ -103,15 +103,30 @@ def _reason(given: str | None) -> str:
     return " ".join(text.split())
 
 
-def _ask(config: "Config", private: "Private", code: str, found: "Sequence[Item]", session: int | None) -> int:
-    """Show one item after the other and ask. What was answered counts at once, also after an interrupt."""
+def _ask(config: "Config", private: "Private", code: str, found: "Sequence[Item]") -> int:
+    """Show one item after the other and ask. What was answered counts at once, also after an interrupt.
+
+    The end of the input is an answer, too: the rest is left for another time.
+    """
+    try:
+        _ask_about_each(config, private, code, found)
+    except EOFError:
+        print()
+    if not found:
+        print(f"nothing of {code} waits to be decided")
+    return 0
+
+
+def _ask_about_each(config: "Config", private: "Private", code: str, found: "Sequence[Item]") -> None:
     from ecogvault.reviewing import decide
 
     for number, item in enumerate(found, start=1):
         print(f"\n{number} of {len(found)}: {item.line(reveal=True)}")
         while True:
             answer = input(_QUESTION).strip().lower()[:1]
-            if answer in ("s", "q"):
+            if answer == "q":
+                return
+            if answer == "s":
                 break
             verb = {"a": "accept", "l": "lab", "r": "redact", "w": "waive"}.get(answer)
             if verb is None:
@@ -124,8 +139,3 @@ def _ask(config: "Config", private: "Private", code: str, found: "Sequence[Item]
                 print(error)
                 continue
             break
-        if answer == "q":
-            break
-    if not found:
-        print(f"nothing of {code} waits to be decided")
-    return 0
