@@ -14,12 +14,14 @@ from vault_lab import VaultLab
 
 from ecogvault import ledger
 from ecogvault.cli import main
+from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.records import read_journal
 from ecogvault.registry_copy.keep import keep_registry
 from ecogvault.retrieve import NotAllRestored, restore_asked
-from ecogvault.sandbox.glacier import service
+from ecogvault.retrieve.ranges import to_ask, widened
+from ecogvault.sandbox.glacier import rules, service
 from ecogvault.send.vault import MustWait
 from ecogvault.statement import read_signers, verify_statement
 from ecogvault.stores import StoreError
@@ -597,3 +599,87 @@ def test_the_registry_goes_to_a_vault_once_and_comes_back_from_it_alone(
     assert "seal and SHA-256 checked" in capsys.readouterr().out
     assert (tmp_path / "private" / "subjects.tsv").read_bytes() == (lab.paths.private / "subjects.tsv").read_bytes()
     assert lab.requests("InitiateJob") == 2
+
+
+# --- one file, by range -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_for_is_whole_mebibytes_and_a_node_of_the_tree_where_that_is_not_much_more() -> None:
+    size = 37 * MIB + 5
+    assert to_ask([(5, 6)], [], size) == [(0, MIB)]
+    assert to_ask([(5, 6)], [(0, MIB)], size) == []
+    assert to_ask([(MIB, 2 * MIB), (2 * MIB - 1, 3 * MIB)], [], size) == [(MIB, 3 * MIB)]
+    assert to_ask([(4 * MIB, 7 * MIB + 3)], [], size) == [(4 * MIB, 8 * MIB)]
+    assert to_ask([(36 * MIB + 7, size)], [], size) == [(36 * MIB, size)]
+    assert to_ask([(0, 1), (8 * MIB, 9 * MIB)], [], size) == [(0, MIB), (8 * MIB, 9 * MIB)]
+    assert to_ask([(0, size)], [], size) == [(0, size)]
+    for first in range(0, 37, 3):
+        for count in (1, 2, 5, 12):
+            wanted = (first * MIB, min((first + count) * MIB, size))
+            begin, stop = widened(wanted, size)
+            assert begin <= wanted[0] < wanted[1] <= stop
+            assert (begin, stop) == wanted or rules.is_tree_hash_aligned(begin, stop - 1, size)
+
+
+def test_one_file_comes_back_by_its_own_ranges_in_two_rounds(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    small = next(entry for entry in Manifest.read(lab.paths.manifest(unit)) if entry.path.endswith("_0001.avi"))
+    name = small.path.removeprefix("vid/")
+    lab.server.order(reset=True)
+    assert "waiting for" in ask_file(lab, name)[0]
+    assert lab.requests("InitiateJob") == 2
+    assert "waiting for" in ask_file(lab, name)[0]
+    assert lab.requests("InitiateJob") == 2
+    rounds = 0
+    while "waiting" in (said := ask_file(lab, name))[0]:
+        lab.server.pass_time(5 * HOUR)
+        rounds += 1
+    assert rounds <= 3
+    assert f"{small.path} from glacier: restored and equal to the manifest" in said[0]
+    restored = lab.paths.restored_record("glacier", unit).parent / str(unit) / small.path
+    assert sha256_of(restored) == (small.size, small.sha256)
+    fetched, whole = (int(word) for word in said[0].split() if word.isdigit())
+    assert fetched < whole / 2
+    assert lab.evidence(unit) == "acknowledged"
+    assert [path.name for path in lab.paths.restored.rglob("*partial*")] == []
+    assert "restored already" in ask_file(lab, name)[0]
+
+
+def test_a_large_file_comes_back_by_range_also_after_jobs_were_lost(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    large = next(entry for entry in Manifest.read(lab.paths.manifest(unit)) if entry.path.endswith("_0003.avi"))
+    name = large.path.removeprefix("vid/")
+    ask_file(lab, name)
+    lab.server.order(lose_jobs=lab.vault)
+    ask_file(lab, name)
+    while "waiting" in (said := ask_file(lab, name))[0]:
+        lab.server.pass_time(5 * HOUR)
+    assert "restored and equal" in said[0]
+    restored = lab.paths.restored_record("glacier", unit).parent / str(unit) / large.path
+    assert sha256_of(restored) == (large.size, large.sha256)
+
+
+def test_damage_within_a_range_is_found_and_nothing_restored(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    lab.server.order(damage={"vault": lab.vault, "archive": lab.object(unit)["archive_id"], "offset": 3 * MIB + 9})
+    large = next(entry for entry in Manifest.read(lab.paths.manifest(unit)) if entry.path.endswith("_0003.avi"))
+    name = large.path.removeprefix("vid/")
+
+    def ask_to_the_end() -> None:
+        while "waiting" in ask_file(lab, name)[0]:
+            lab.server.pass_time(5 * HOUR)
+
+    with pytest.raises(EcogvaultError, match="is not what|is damaged|not authentic|confirms"):
+        ask_to_the_end()
+    assert not (lab.paths.restored_record("glacier", unit).parent / str(unit) / large.path).exists()
+
+
+def ask_file(lab: VaultLab, name: str) -> list[str]:
+    """What the restore of one file says."""
+    lab.with_settings(file=name, **{"from": "glacier"})
+    said: list[str] = []
+    restore_asked(lab.config, say=said.append)
+    return said

@@ -26,10 +26,10 @@ class VaultLab(ArchiveLab):
             self.make(unit)
 
     def session(self, name: str, *args: Any, **more: Any) -> Path:
-        """A session folder; the first one has a clip that makes its tarball several parts long."""
+        """A session folder; the first one has a clip with zstd frames of its own, and a tarball of several parts."""
         folder = super().session(name, *args, **more)
         if name.endswith("x1"):
-            clip = random.Random(1).randbytes(5 * 1024 * 1024)
+            clip = random.Random(1).randbytes(9 * 1024 * 1024)
             (folder / f"{folder.name}_0003.avi").write_bytes(clip)
         return folder
 

@@ -12,6 +12,7 @@ from ecogvault.tarball.open import (
     chosen_members,
     open_sealed_tarball,
     read_index,
+    sealed_ranges,
 )
 from ecogvault.tarball.seal import HOW_TO_OPEN, Digests, seal
 from ecogvault.tarball.stream import NotOurs, open_stream
@@ -40,4 +41,5 @@ __all__ = [
     "read_index",
     "read_index_file",
     "seal",
+    "sealed_ranges",
 ]

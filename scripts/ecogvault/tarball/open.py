@@ -107,6 +107,12 @@ class _Frames:
         self._aead = content.envelope.payload_aead()
         self._chunks = chunk_count(content.size)
 
+    def extent(self, frame: IndexedFrame) -> tuple[int, int]:
+        """Offset and length in the sealed file of the chunks that hold a frame."""
+        first, end = frame.offset // CHUNK, -(-(frame.offset + frame.length) // CHUNK)
+        start = self._start + first * SEALED_CHUNK
+        return start, min(self._start + end * SEALED_CHUNK, self._size) - start
+
     def unpack(self, slot: _Slot) -> None:
         """Have the frame's content in slot.blocks, all of one size but the last.
 
@@ -116,9 +122,8 @@ class _Frames:
         first, skip = divmod(job.frame.offset, CHUNK)
         end = -(-(job.frame.offset + job.frame.length) // CHUNK)
         slot.fit(end - first, job.size)
-        start = self._start + first * SEALED_CHUNK
-        stop = min(self._start + end * SEALED_CHUNK, self._size)
-        sealed = slot.sealed[: stop - start]
+        start, length = self.extent(job.frame)
+        sealed = slot.sealed[:length]
         if self._read(start, sealed) != len(sealed):
             raise TarballDamaged(f"cut off, or changed while it was read: {job.where}")
         done, error = open_chunks(self._aead, first, sealed, slot.packed, end >= self._chunks)
@@ -202,6 +207,18 @@ def open_sealed_tarball(
         jobs = _jobs(index, {member.path for member in chosen}, everything=members is None)
         _carry_out(frames, jobs, goal, there, threads, progress)
     return Opened(index.unit, target / index.unit, manifest, tuple(member.path for member in chosen))
+
+
+def sealed_ranges(source: ReadAt, identities: Sequence[Identity], members: Sequence[str]) -> list[tuple[int, int]]:
+    """Offset and length in the sealed file of every frame that opening `members` needs, the manifest's among them.
+
+    For sources whose ranges are dear: only header and index are read for it. Raises as open_sealed_tarball does.
+    """
+    content = open_sealed(source, identities)
+    index = index_of(content, what="the sealed tarball")
+    wanted = {MANIFEST_NAME, *(member.path for member in chosen_members(index, members))}
+    frames = _Frames(source, content)
+    return [frames.extent(job.frame) for job in _jobs(index, wanted, everything=False)]
 
 
 def chosen_members(index: Index, members: Sequence[str] | None) -> list[IndexedMember]:

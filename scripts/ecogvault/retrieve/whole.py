@@ -1,14 +1,10 @@
-"""Bringing units back from a vault, over hours and several runs: ask, remember, fetch, compare, restore.
+"""Whole units out of a vault.
 
-What was asked for is in `{unit}.retrieval.json` beside the state of uploads, what was fetched so far beside the place
-of the restore. A job's output can be had for 24 hours: the one that ends first is fetched first, and when a job is gone
-before all was fetched, only the rest is asked for again. Waiting is no failure.
+What was asked for is in `{unit}.retrieval.json`, what was fetched so far beside the place of the restore.
 """
 
 import fcntl
 import os
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +12,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ecogvault import audit, ledger
 from ecogvault.age import FileSource, Identity
-from ecogvault.config import Config, ConfigError, Destination
+from ecogvault.config import Config, Destination
 from ecogvault.digests import LEAF, TreeHash
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import lock, require_space, sweep_tree
-from ecogvault.keys import identities
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.records import read_record, write_record
-from ecogvault.restore import asked
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import partial_path
 from ecogvault.restore.proof import demand_manifest, note_restored, write_proof
 from ecogvault.statement import StatementError, read_signers, verify_statement
-from ecogvault.stores import open_vault
 from ecogvault.stores.glacier_types import JobGone, JobState
 from ecogvault.stores.vault_description import parse
 from ecogvault.tarball import open_sealed_tarball
@@ -41,12 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "ecogvault-retrieval 1"
 Say = Callable[[str], None]
-_POLL_SECONDS = 300.0
 _READ = 1024 * 1024
-
-
-class NotAllRestored(EcogvaultError):
-    """Something that was asked for could not be restored; the lines above say why."""
 
 
 @dataclass(frozen=True)
@@ -76,45 +64,7 @@ class Wanted:
         return min(self.partial.stat().st_size, self.size) if self.partial.exists() else 0
 
 
-def restore_asked(config: Config, *, say: Say) -> None:
-    """Restore the units that `unit`, `subject`, `kind` and `from` of the configuration ask for, as far as can be now.
-
-    Says a line for each unit that came back, and at the end what waits and from when to run again. `tier` is how fast
-    Amazon is to be, `glacier_wait_hours` how long to wait for it. Raises NotAllRestored, ConfigError, age's errors.
-    """
-    name = str(config["from"])
-    destination = config.destinations[name]
-    found = asked.wanted(config)
-    if any(one.path for one in found):
-        raise ConfigError("file: one file from a vault is not in this version: restore its unit, without file=")
-    keys = identities(config)
-    left = [_wanted(config, name, one.unit) for one in found]
-    store = open_vault(destination)
-    end = time.monotonic() + 3600 * float(config["glacier_wait_hours"] or 0)
-    failed: list[str] = []
-    while True:
-        waiting = _round(config, destination, store, left, keys, failed, say)
-        left = [one for one in left if one.unit in waiting]
-        now = time.monotonic()
-        if not left or now >= end:
-            break
-        threading.Event().wait(min(end - now, _POLL_SECONDS, max(1.0, (end - now) / 10)))
-    if waiting:
-        units = ", ".join(str(unit) for unit in waiting)
-        last = max(waiting.values(), key=lambda one: one.until)
-        say(f"{name}: {Waiting(units, last.until).line(_command(config))}")
-    if failed:
-        raise NotAllRestored(
-            f"{len(failed)} of the units that were asked for could not be restored: {'; '.join(failed)}"
-        )
-
-
-def _command(config: Config) -> str:
-    words = [f"{key}={config[key]}" for key in ("unit", "subject", "kind", "date", "from", "tier") if config[key]]
-    return f"snakemake --cores 1 restore --config {' '.join(words)}"
-
-
-def _wanted(config: Config, name: str, unit: Unit) -> Wanted:
+def wanted_unit(config: Config, name: str, unit: Unit) -> Wanted:
     paths = Paths.of(config)
     copy = ledger.newest_copy(config, unit, name)
     (archive,) = copy.objects
@@ -123,7 +73,7 @@ def _wanted(config: Config, name: str, unit: Unit) -> Wanted:
     return Wanted(unit, copy, archive, paths.retrieval(name, unit), record, partial)
 
 
-def _round(
+def advance_all(
     config: Config,
     destination: Destination,
     store: "VaultStore",
@@ -197,7 +147,7 @@ def _advance(
         if state.state == "InProgress":
             return _waiting(job)
         if "statement" not in job:
-            job["statement"] = _statement(config, store, destination, one, job)
+            job["statement"] = statement_of(config, store, destination, one, job)
             _keep(config, one, job)
         try:
             _fetch(store, one, job)
@@ -243,7 +193,7 @@ def _keep(config: Config, one: Wanted, job: Mapping[str, Any]) -> None:
     write_record(one.state, {"schema": SCHEMA, **job}, mode=config.file_mode)
 
 
-def _statement(
+def statement_of(
     config: Config, store: "VaultStore", destination: Destination, one: Wanted, job: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The signed statement in the archive's description, verified, before a byte of it is fetched."""
