@@ -31,6 +31,7 @@ OWN_PEAK = 'print(next(line for line in open("/proc/self/status") if line.starts
 class Measured:
     """Wall and CPU seconds of a process and all that it started, peak memory in MiB where it says so, bytes made.
 
+    `work` is the wall time without the start of Python and the loading of modules, where a process says so.
     `others` is how many cores other programs had meanwhile: above 0.1 the wall time is not to be relied upon.
     """
 
@@ -39,6 +40,7 @@ class Measured:
     peak: float | None
     made: int
     others: float
+    work: float | None = None
 
 
 @contextmanager
@@ -78,7 +80,10 @@ def ecog(folder: Path, size: int = SIZE) -> None:
 
 
 def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] | None = None) -> Measured:
-    """Run a shell command; a number in its last line of output is its peak memory in KiB. Fails when it fails."""
+    """Run a shell command. Fails when it fails.
+
+    The last number that it prints is its peak memory in KiB, one with a point before it the seconds of its work.
+    """
     busy, started = _busy(), time.monotonic()
     with subprocess.Popen(
         ["bash", "-c", f"set -o pipefail; {command}"],
@@ -98,10 +103,11 @@ def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] 
         wall, busy = time.monotonic() - started, _busy() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command}: {errors[0].decode(errors='replace')}"
-    last = out.split()[-1:]
-    peak = int(last[0]) / 1024 if last and last[0].isdigit() else None
+    *before, last = [b"", b"", *out.split()]
+    peak = int(last) / 1024 if last.isdigit() else None
+    work = float(before[-1]) if peak is not None and b"." in before[-1] else None
     cpu = used.ru_utime + used.ru_stime
-    return Measured(wall, cpu, peak, size_of(made), max(0.0, (busy - cpu) / wall))
+    return Measured(wall, cpu, peak, size_of(made), max(0.0, (busy - cpu) / wall), work)
 
 
 def _busy() -> float:
@@ -136,7 +142,7 @@ def side_by_side(
 ) -> dict[str, Measured]:
     """Measure all `times` times, in turns, and print the medians; returns for each the run with the median wall time.
 
-    The ratio is how many times faster the first one is.
+    The ratio is how many times faster the first one is: all of its process, and its work alone.
     """
     runs: dict[str, list[Measured]] = {name: [] for name in contenders}
     for _ in range(times):
@@ -148,11 +154,15 @@ def side_by_side(
     }
     first = next(iter(found.values()))
     print(f"\n{title} ({size / MIB:.0f} MiB, median of {times})")
-    print(f"  {'':34} {'s':>7} {'GB/s':>6} {'CPU s':>7} {'peak MiB':>9} {'size':>6} {'others':>7} {'ratio':>6}")
+    head = f"{'s':>7} {'GB/s':>6} {'CPU s':>7} {'peak MiB':>9} {'size':>6} {'others':>7} {'ratio':>6} {'work':>6}"
+    print(f"  {'':34} {head}")
     for name, one in found.items():
         peak = f"{one.peak:.0f}" if one.peak is not None else ""
+        work = f"{one.wall / first.work:.2f}" if first.work is not None and one is not first else ""
         print(
             f"  {name:34} {one.wall:7.2f} {size / one.wall / 1e9:6.2f} {one.cpu:7.2f} {peak:>9}"
-            f" {one.made / size:6.3f} {one.others:7.2f} {one.wall / first.wall:6.2f}"
+            f" {one.made / size:6.3f} {one.others:7.2f} {one.wall / first.wall:6.2f} {work:>6}"
         )
+        if one.work is not None:
+            print(f"  {'  without its start':34} {one.work:7.2f} {size / one.work / 1e9:6.2f}")
     return found

@@ -14,30 +14,34 @@ from ecogvault.age import generate, write_identity_file
 from ecogvault.manifest import Manifest, entry_of
 
 SEAL = """
-import sys
+import sys, time
 from pathlib import Path
 from ecogvault.age import read_recipients
 from ecogvault.manifest import Manifest
 from ecogvault.tarball import seal
 here = Path(sys.argv[1])
+began = time.perf_counter()
 seal(Manifest.read(here / "manifest.tsv"), root=here / "data", unit="df5c5206_3_vid",
      tarball=here / "ours/x.tar.zst.age", index=here / "ours/x.index.json", statement=here / "ours/x.statement.json",
      recipients=read_recipients(here / "recipients.txt"), generation=1, previous_statement_sha256="0" * 64,
      signing_key=here / "signing.key", mtime=1700000000, threads=int(sys.argv[2]))
+print(time.perf_counter() - began)
 """
 
 OPEN = """
-import sys
+import sys, time
 from pathlib import Path
 from ecogvault.age import read_identities
 from ecogvault.tarball import open_sealed_tarball, open_stream
 here = Path(sys.argv[1])
+began = time.perf_counter()
 keys = read_identities(here / "key")
 if sys.argv[2] == "range":
     open_sealed_tarball(here / "ours/x.tar.zst.age", keys, here / "out", threads=2)
 else:
     with open(here / "ours/x.tar.zst.age", "rb", buffering=0) as stream:
         open_stream(stream, keys, here / "out", threads=2)
+print(time.perf_counter() - began)
 """
 
 PYRAGE = """

@@ -58,6 +58,15 @@ def test_a_member_alone_and_the_list(tmp_path: Path, tarball: Path, key: Path, c
     assert not (tmp_path / "none").exists()
 
 
+def test_some_bytes_of_one_file_go_to_standard_output(tmp_path: Path, tarball: Path, key: Path, capfdbinary) -> None:
+    for first, count in ((0, 256), (4000, 1000), (4990, 100), (5000, 7), (17, 0)):
+        assert run(tarball, "-i", key, "--member", "vid/a.avi", "--bytes", f"{first}+{count}") == 0
+        assert capfdbinary.readouterr().out == FILES["vid/a.avi"][first : first + count]
+    for words in (("--bytes", "0+1"), ("--bytes", "0+1", "--member", "*"), ("--bytes", "5", "--member", "vid/a.avi")):
+        assert run(tarball, "-i", key, *words) != 0
+        assert capfdbinary.readouterr().out == b""
+
+
 def test_a_pipe_opens_too(tmp_path: Path, tarball: Path, key: Path) -> None:
     scripts = str(Path(__file__).parents[2] / "scripts")
     command = "import sys; from ecogvault.cli import main; sys.exit(main(sys.argv[1:]))"

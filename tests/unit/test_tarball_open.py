@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import stat
 import tarfile
 from dataclasses import replace
@@ -28,6 +29,7 @@ from ecogvault.tarball import (
     open_sealed_tarball,
     open_stream,
     read_index,
+    read_part,
 )
 from ecogvault.tarball.frames import skippable
 
@@ -82,6 +84,28 @@ def test_a_member_from_the_middle_reads_its_own_frames_alone(tmp_path: Path) -> 
     assert opened.paths == ("vid/3.avi",)
     frames = next(member for member in read_index(source, [KEY]).members if member.path == "vid/3.avi").frames
     assert source.read < 2 * MIB + sum(frame.length for frame in frames)
+
+
+def test_any_bytes_of_a_member_are_read_by_the_frames_that_hold_them(tmp_path: Path) -> None:
+    files = {"vid/a.txt": b"line\n" * 3 * MIB, "vid/b.avi": random.Random(5).randbytes(20 * MIB + 9), "vid/c": b"12345"}
+    manifest = tree(tmp_path / "root", files)
+    sealed(tmp_path / "sealed", manifest, tmp_path / "root", threads=2)
+    source = Memory(outputs(tmp_path / "sealed")["tarball"].read_bytes())
+    for path, data in files.items():
+        for first, length in ((0, 10), (4 * MIB - 5, 10), (9 * MIB + 1, 70_000), (len(data) - 3, 10), (len(data), 1)):
+            found = bytearray()
+            source.read = 0
+            assert read_part(source, [KEY], path, first, length, found.extend) == len(found)
+            assert found == data[first : first + length]
+            assert source.read < 10 * MIB
+    with pytest.raises(NoSuchMember, match="2 files"):
+        read_part(source, [KEY], "vid/[ab]*", 0, 1, bytearray().extend)
+    damaged = bytearray(source.data)
+    damaged[len(damaged) // 2] ^= 1
+    found = bytearray()
+    with pytest.raises(TarballDamaged, match=r"vid/b\.avi"):
+        read_part(Memory(bytes(damaged)), [KEY], "vid/b.avi", 0, len(files["vid/b.avi"]), found.extend)
+    assert files["vid/b.avi"].startswith(found)
 
 
 def test_members_are_chosen_by_path_or_pattern(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ecogvault.age import (
     read_passphrase_file,
 )
 from ecogvault.errors import EcogvaultError
-from ecogvault.tarball import Index, NoIndex, chosen_members, open_sealed_tarball, open_stream, read_index
+from ecogvault.tarball import Index, NoIndex, chosen_members, open_sealed_tarball, open_stream, read_index, read_part
 from ecogvault.tarball.target import Target
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -54,6 +54,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         metavar="PATH",
         help="only these files, by path or pattern such as '*.avi'",
     )
+    parser.add_argument(
+        "--bytes",
+        type=_range,
+        metavar="FIRST+COUNT",
+        help="only these bytes of the one file that --member names, to standard output: 0+256 is an EDF's first header",
+    )
     parser.add_argument("--list", action="store_true", help="show size, SHA-256 and path of each file, open nothing")
     parser.add_argument(
         "--passphrase-file", type=Path, metavar="FILE", help="0600 file with the passphrase of KEY (default: a prompt)"
@@ -67,8 +73,15 @@ def run(args: argparse.Namespace) -> int:
     directory: Path = args.directory
     members: list[str] | None = None if args.member is None else [name for names in args.member for name in names]
     threads = min(4, os.cpu_count() or 1)
+    if args.bytes is not None and (members is None or len(members) != 1 or args.list or str(sealed) == "-"):
+        raise NotATarball("--bytes needs one --member of a sealed tarball that is a file, and goes without --list")
     _note(args.config, sealed)
     identities = ask_identities(args.identity, args.passphrase_file)
+    if args.bytes is not None and members is not None:
+        first, count = args.bytes
+        read_part(sealed, identities, members[0], first, count, sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+        return 0
     if str(sealed) == "-":
         if members is not None or args.list:
             raise NotATarball("--member and --list need a file, not standard input: they read from its end")
@@ -93,6 +106,13 @@ def run(args: argparse.Namespace) -> int:
     count = len(opened.paths)
     print(f"{opened.folder}: {count} file{'' if count == 1 else 's'}, SHA-256 checked")
     return 0
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, count = text.partition("+")
+    if not (first.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError("the first byte, counted from 0, a plus, and how many: 0+256")
+    return int(first), int(count)
 
 
 def open_single(sealed: Path, identities: Sequence[Identity], directory: Path, *, threads: int = 1) -> Path:

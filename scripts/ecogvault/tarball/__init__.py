@@ -12,6 +12,7 @@ from ecogvault.tarball.open import (
     chosen_members,
     open_sealed_tarball,
     read_index,
+    read_part,
     sealed_ranges,
 )
 from ecogvault.tarball.seal import HOW_TO_OPEN, Digests, seal
@@ -40,6 +41,7 @@ __all__ = [
     "parse_index",
     "read_index",
     "read_index_file",
+    "read_part",
     "seal",
     "sealed_ranges",
 ]

@@ -15,6 +15,7 @@ from ecogvault.age import (
     Identity,
     Plain,
     ReadAt,
+    Sink,
     dearmor,
     open_sealed,
 )
@@ -221,6 +222,38 @@ def sealed_ranges(source: ReadAt, identities: Sequence[Identity], members: Seque
     return [frames.extent(job.frame) for job in _jobs(index, wanted, everything=False)]
 
 
+def read_part(
+    source: Path | ReadAt, identities: Sequence[Identity], path: str, first: int, length: int, sink: Sink
+) -> int:
+    """Hand bytes `first` to `first + length` (fewer at the end) of one member to `sink`; returns how many there were.
+
+    Only the frames that hold them are read, beside header and index. Nothing is handed out that age did not
+    authenticate; the member's SHA-256, which is over all of it, cannot be compared.
+
+    Raises NoSuchMember also when `path` names several, TarballDamaged, NoIndex, age's errors, and OSError as it comes.
+    """
+    with _source(source) as sealed:
+        content = open_sealed(sealed, identities)
+        index = index_of(content, what="the sealed tarball")
+        chosen = chosen_members(index, [path])
+        if len(chosen) != 1:
+            raise NoSuchMember(f"{len(chosen)} files in {index.unit} fit {path}: bytes are of one")
+        frames = _Frames(sealed, content)
+        slot = _Slot()
+        done = 0
+        for job in _jobs(index, {chosen[0].path}, everything=False):
+            for part in job.parts:
+                start, stop = max(part.start, first), min(part.start + part.length, first + length)
+                if start < stop:
+                    slot.job = job
+                    frames.unpack(slot)
+                    skip = start - part.start
+                    for view in _steps(slot, _Part(part.member, part.position + skip, start, stop - start)):
+                        sink(view)
+                        done += len(view)
+    return done
+
+
 def chosen_members(index: Index, members: Sequence[str] | None) -> list[IndexedMember]:
     """The members that `members` names, in the tar's order; all for None. Raises NoSuchMember."""
     if members is None:
@@ -351,4 +384,5 @@ __all__ = [
     "chosen_members",
     "open_sealed_tarball",
     "read_index",
+    "read_part",
 ]
