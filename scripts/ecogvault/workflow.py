@@ -386,6 +386,11 @@ def _waiting(made: Plan) -> list[str]:
     for subject in made.subjects:
         if subject.waiting:
             found.append(f"{subject.waiting} new items of {subject.code}: ecogvault order {subject.code} --accept")
+        if subject.outdated:
+            found.append(
+                f"{len(subject.outdated)} units of {subject.code} keep the dates and names that they were made with: "
+                "their raw files are not there"
+            )
         if subject.left:
             found.append(f"{len(subject.left)} items of {subject.code} get no number: ecogvault order {subject.code}")
     return found

@@ -18,7 +18,7 @@ from intake_lab import CREATED, Lab
 from test_deidentify import make
 from test_reidentify import full_lab
 
-from ecogvault import registry
+from ecogvault import registry, workflow
 from ecogvault.config import check
 from ecogvault.edf import read_header, start_of_recording
 from ecogvault.errors import EcogvaultError
@@ -207,6 +207,21 @@ def test_changed_dates_give_every_unit_another_slip_and_generation_and_the_same_
     assert lab.frozen() == kept
     assert remake(lab) == dict.fromkeys(first, 3)
     assert made_with(lab.paths, lab.code) == {}
+
+
+def test_units_whose_raw_files_are_gone_keep_their_dates_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = full_lab(tmp_path)
+    lab.raw.rename(tmp_path / "away")
+    assert lab.look().outdated == ()
+    reconfigure(lab, dates="shift")
+    plan = lab.look()
+    assert plan.outdated == tuple(sorted(read_units(lab.paths, lab.code)))
+    workflow.announce(workflow.Plan(lab.config, lab.private, (plan,)))
+    assert f"waiting: 5 units of {lab.code} keep the dates and names" in capsys.readouterr().err
+    (tmp_path / "away").rename(lab.raw)
+    assert lab.look().outdated == ()
 
 
 def test_what_is_refreshed_is_what_was_made_with_the_same_dates(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ecogvault.intake.assignment import (
 from ecogvault.intake.find import RawFile, item_files
 from ecogvault.intake.order import Left, Row
 from ecogvault.intake.refreshed import read_refreshed
-from ecogvault.intake.settings import DEFAULTS, Settings, settings_with, subject_shift
+from ecogvault.intake.settings import DEFAULTS, Settings, made_with, settings_with, subject_shift
 from ecogvault.intake.survey import survey
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
@@ -42,7 +42,8 @@ class SubjectPlan:
     """What one subject brings to the graph.
 
     `units` maps each unit to its fingerprint; `new` are rows that this run freezes; `problem` says why the subject is
-    stopped; `waiting` counts rows that wait to be accepted; `left` are items that get no number.
+    stopped; `waiting` counts rows that wait to be accepted; `left` are items that get no number; `outdated` are units
+    that were made with other settings and cannot be made anew, since their raw files are gone.
     """
 
     code: str
@@ -51,6 +52,7 @@ class SubjectPlan:
     problem: str | None = None
     waiting: int = 0
     left: tuple[Left, ...] = ()
+    outdated: tuple[Unit, ...] = ()
 
 
 def look(config: Config, private: Private) -> list[SubjectPlan]:
@@ -180,4 +182,20 @@ def _plan(config: Config, private: Private, subject: Subject) -> SubjectPlan:
         new,
         waiting=0 if new else len(seen.proposed),
         left=seen.left,
+        outdated=_outdated(config, private, subject, seen.accepted),
     )
+
+
+def _outdated(config: Config, private: Private, subject: Subject, rows: Sequence[Row]) -> tuple[Unit, ...]:
+    """Units that dates or vendor files should be made otherwise of, and that have no raw files any more."""
+    paths = Paths.of(config)
+    made = made_with(paths, subject.code)
+    shift = subject_shift(config, private, subject.code)
+    folders = {part.part: part.path for part in registry.parts(private, subject.code)}
+    found = set()
+    for unit, state in read_units(paths, subject.code).items():
+        if state.generation and made.get(unit, DEFAULTS) != settings_with(config, unit, shift):
+            items = [(folders[row.part] / row.item) for row in rows if row.unit == unit]
+            if not all(item.exists() for item in items):
+                found.add(unit)
+    return tuple(sorted(found))
