@@ -16,4 +16,4 @@ with job(snakemake) as rule:
         verdict=rule.output.verdict,
         contents=rule.params.contents,
     )
-    rule.say(f"{found.outcome}: {found.count} findings")
+    rule.say(f"{found.outcome}: {found.count} findings, {len(found.annotations or ())} free texts in annotations")
