@@ -61,7 +61,7 @@ class Lab:
         return folder
 
     def look(self) -> intake.SubjectPlan:
-        (plan,) = intake.look(self.config, self.private)
+        (plan,) = [plan for plan in intake.look(self.config, self.private) if plan.code == self.code]
         assert not (plan.problem and NAME.search(plan.problem))
         return plan
 

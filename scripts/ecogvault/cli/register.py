@@ -7,9 +7,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecogvault.errors import EcogvaultError
 from ecogvault.person import Person
+
+if TYPE_CHECKING:
+    from ecogvault.config import Config
+    from ecogvault.private import Private
 
 FIELDS = ("surname", "given", "other_names", "mrn", "birth_date", "raw", "match")
 # What YAML calls nothing; a surname may be spelt like that.
@@ -53,6 +58,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--code", metavar="CODE", help="who it is when only part of the data agrees: a code, or 'new' for somebody else"
     )
+    parser.add_argument(
+        "--coded",
+        type=Path,
+        metavar="DIR",
+        help="a folder of recordings and session folders that bear codes and numbers already (df5c5206_1.edf, "
+        "df5c5206_3/): they keep them; prints the codes",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     config = load(args.config)
     private = open_private(config, create=True)
     audit.refuse_unless_writable(private)
+    if args.coded is not None:
+        return _register_coded(config, private, args.coded)
     entry = read_person_file(args.person) if args.person else _ask(args)
     raw = args.raw if args.raw is not None else entry.raw
     match = args.match if args.match is not None else entry.match
@@ -84,6 +98,24 @@ def run(args: argparse.Namespace) -> int:
     audit.record(private, "register", code, f"{known}, {folders} raw folder(s)")
     print(f"{known}, {folders} raw folder(s); next: ecogvault order {code}", file=sys.stderr)
     print(code)
+    return 0
+
+
+def _register_coded(config: "Config", private: "Private", folder: Path) -> int:
+    from ecogvault import audit, registry
+    from ecogvault.intake import coded_in
+
+    if not folder.is_dir():
+        raise NotRegistered("the coded folder does not exist, or is no folder: check its path")
+    codes = registry.register_coded(
+        private, coded_in(folder), folder, apart_from=(config.results, config.path("restored"))
+    )
+    if not codes:
+        raise NotRegistered("nothing in the coded folder is called by a code and a number, as df5c5206_1.edf is")
+    for code in codes:
+        audit.record(private, "register", code, "coded folder")
+        print(f"next: ecogvault order {code}", file=sys.stderr)
+        print(code)
     return 0
 
 

@@ -5,6 +5,17 @@ accepted, and `plan` is what the Snakefile asks for.
 """
 
 from ecogvault.intake.plan import SubjectPlan, accept, freeze, look, recorded
-from ecogvault.intake.survey import IntakeError, Survey, decide_match, survey
+from ecogvault.intake.survey import IntakeError, Survey, coded_in, decide_match, survey
 
-__all__ = ["IntakeError", "SubjectPlan", "Survey", "accept", "decide_match", "freeze", "look", "recorded", "survey"]
+__all__ = [
+    "IntakeError",
+    "SubjectPlan",
+    "Survey",
+    "accept",
+    "coded_in",
+    "decide_match",
+    "freeze",
+    "look",
+    "recorded",
+    "survey",
+]

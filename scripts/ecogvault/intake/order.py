@@ -5,7 +5,7 @@ the session at whose start their first row was written (see texts.py). Sessions 
 accepted never change. Source: DESIGN, section 4, "Order is accepted by a person".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -47,8 +47,9 @@ class Left:
     """An item that gets no number, and why.
 
     `copy` and `conflict`: another item has its place, with the same or with other content; `no start`: its headers do
-    not say when it begins; `no session`: it belongs to nothing that is numbered; `a link`, `empty`, `not there`. For
-    texts also `two sessions`, `two texts`, `second text`; for a table what is not known of it.
+    not say when it begins; `no session`: it belongs to nothing that is numbered; `number taken`: another session has
+    the number that it bears; `a link`, `empty`, `not there`. For texts also `two sessions`, `two texts`, `second text`;
+    for a table what is not known of it.
     """
 
     item: Item
@@ -74,12 +75,13 @@ def propose(
     timed: Sequence[Timed],
     tops: Mapping[int, str] | None = None,
     window: timedelta = WINDOW,
+    coded: Collection[int] = (),
 ) -> Proposal:
     """Rows for the items that `accepted` does not hold yet.
 
     `tops` maps a part to its raw folder's own name, which is the stem of a session folder that is the raw folder
-    itself. `window` is how far a text's first row may be from its session's start. The order in which `timed` comes
-    changes nothing.
+    itself. `window` is how far a text's first row may be from its session's start. `coded` are parts whose items bear
+    their session's number already, and keep it. The order in which `timed` comes changes nothing.
     """
     stems = _Stems(tops or {})
     known = {(row.part, row.item, row.role) for row in accepted}
@@ -114,10 +116,19 @@ def propose(
     number = max((row.unit.number for row in accepted), default=0)
     last_start = max((row.start for row in accepted), default=None)
     rows = list(joining)
+    fixed = {id(members): _own_number(members, coded) for _, _, members in starting}
+    taken_numbers = {row.unit.number for row in accepted}
+    number = max([number, *filter(None, fixed.values())])
     for start, end, members in sorted(starting, key=lambda session: (session[0], _first_path(session[2]))):
-        number += 1
+        own = fixed[id(members)]
+        if own is not None and own in taken_numbers:
+            left += [Left(one.item, "number taken") for one in members]
+            continue
+        if own is None:
+            number += 1
+        taken_numbers.add(own or number)
         late = last_start is not None and start < last_start
-        rows += [_row(code, number, one.item, start, end, late) for one in members]
+        rows += [_row(code, own or number, one.item, start, end, late) for one in members]
     placed, unplaced = assign(_sessions([*accepted, *rows], stems), texts, window, stems.of_item)
     head = {row.unit.number: row for row in [*accepted, *rows]}
     for target, one in placed:
@@ -127,6 +138,14 @@ def propose(
     left += [*without, *(Left(one.item, reason) for one, reason in unplaced)]
     ordered = sorted(left, key=lambda one: (one.item.part, one.item.path, one.item.role))
     return Proposal(tuple(sorted(rows, key=lambda row: (row.unit, row.role))), tuple(ordered))
+
+
+def _own_number(members: Sequence[Timed], coded: Collection[int]) -> int | None:
+    """The session number that already coded items bear in their names, as `df5c5206_3` does; None for others."""
+    for one in members:
+        if one.item.part in coded:
+            return int(one.item.stem.rpartition("_")[2])
+    return None
 
 
 def _sessions(rows: Sequence[Row], stems: "_Stems") -> list[Session]:

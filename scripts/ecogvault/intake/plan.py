@@ -119,12 +119,13 @@ def accept(private: Private, paths: Paths, code: str, rows: Sequence[Row]) -> No
 
 def _fits(before: Sequence[Row], rows: Sequence[Row]) -> bool:
     """Whether `rows` were proposed for the assignment `before`: nothing of them stands there yet, and each number is
-    either new or that of the same session."""
+    either new or that of the same session. New numbers follow each other, but for those that items bear already."""
     taken = {(row.part, row.item, row.role) for row in before}
     slots = {(row.unit, row.role) for row in before}
     starts = {row.unit.number: row.start for row in before}
-    last = max(starts, default=0)
-    new = {row.unit.number for row in rows} - starts.keys()
+    borne = {row.unit.number for row in rows if row.stem == row.unit.session}
+    last = max(starts.keys() | borne, default=0)
+    new = {row.unit.number for row in rows} - starts.keys() - borne
     return new == set(range(last + 1, last + 1 + len(new))) and not any(
         (row.part, row.item, row.role) in taken
         or (row.unit, row.role) in slots

@@ -1,6 +1,7 @@
 """One subject's raw folders as they are today: what lies there, whose it is, and what would be numbered."""
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from ecogvault.intake.assignment import read_sessions
 from ecogvault.intake.find import Item, find
 from ecogvault.intake.headers import Timed, bears_surname, is_foreign, timed
 from ecogvault.intake.order import Left, Row, propose
-from ecogvault.naming import RECORDING_KINDS, NameCollision, coded_tree
+from ecogvault.naming import CODE_PATTERN, NUMBER_PATTERN, RECORDING_KINDS, NameCollision, coded_tree
 from ecogvault.paths import Paths
 from ecogvault.person import Person, fold
 from ecogvault.private import Private
@@ -78,13 +79,14 @@ def survey(config: Config, private: Private, subject: Subject) -> Survey:
             where = private.private_id(str(part.path / item.path))
             if (item.part, item.path, item.role) in known:
                 found.append(Timed(item, None, None))
-            elif _is_excluded(private, part, item, where) or not matches(pattern, item, subject.person):
+            elif _is_excluded(private, part, item, where) or not matches(pattern, item, subject.person, subject.code):
                 unmatched += 1
             else:
                 found.append(_examine(config, private, subject, part, item, where))
     tops = {part.part: part.path.name for part in registry.parts(private, subject.code)}
     window = timedelta(minutes=config["sync_window_minutes"])
-    proposal = propose(subject.code, accepted, found, tops, window)
+    coded = frozenset(part.part for part in registry.parts(private, subject.code) if part.match == registry.CODED)
+    proposal = propose(subject.code, accepted, found, tops, window, coded)
     _refuse_conflicts(private, subject, proposal.left)
     return Survey(tuple(accepted), proposal.rows, proposal.left, tuple(one.item for one in found), unmatched)
 
@@ -96,14 +98,25 @@ def _is_excluded(private: Private, part: RawPart, item: Item, where: str) -> boo
     )
 
 
-def matches(pattern: str, item: Item, person: Person) -> bool:
-    """Whether an item is one of the person's by its path: everything, the surname in it, or a glob, case folded."""
+def matches(pattern: str, item: Item, person: Person, code: str = "") -> bool:
+    """Whether an item is one of the person's by its path: everything, the surname or the code in it, or a glob.
+
+    Case and accents are folded.
+    """
     if pattern == EVERYTHING:
         return True
+    if pattern == registry.CODED:
+        return re.fullmatch(f"{code}_{NUMBER_PATTERN}", item.stem) is not None
     if pattern == SURNAME:
         return bears_surname(item.path, person)
     wanted = fold(pattern)
     return any(fnmatch.fnmatchcase(fold(part), wanted) for part in (item.path, *item.path.split("/")))
+
+
+def coded_in(root: Path) -> list[str]:
+    """The codes that recordings and session folders below `root` bear, with a session number. Raises OSError."""
+    stems = (re.fullmatch(f"({CODE_PATTERN})_{NUMBER_PATTERN}", item.stem) for item in find(root, 0))
+    return sorted({match[1] for match in stems if match})
 
 
 def decide_match(root: Path, person: Person, items: Sequence[Item] | None = None) -> str:

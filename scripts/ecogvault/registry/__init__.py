@@ -4,12 +4,13 @@
 `enrol` registers.
 """
 
-from ecogvault.registry.enrol import NEW, DecideMatch, register
+from ecogvault.registry.enrol import NEW, DecideMatch, register, register_coded
 from ecogvault.registry.errors import BadPerson, RegistryRefused
 from ecogvault.registry.people import make_person
 from ecogvault.registry.shift import shift_days
 from ecogvault.registry.tables import (
     AUTO,
+    CODED,
     EVERYTHING,
     STATUSES,
     SURNAME,
@@ -27,6 +28,7 @@ from ecogvault.registry.tables import (
 
 __all__ = [
     "AUTO",
+    "CODED",
     "EVERYTHING",
     "NEW",
     "STATUSES",
@@ -44,6 +46,7 @@ __all__ = [
     "parts",
     "persons",
     "register",
+    "register_coded",
     "set_status",
     "shift_days",
     "subject",

@@ -14,6 +14,7 @@ from ecogvault.registry.people import Same, compare, merge
 from ecogvault.registry.shift import draw
 from ecogvault.registry.tables import (
     AUTO,
+    CODED,
     EVERYTHING,
     SURNAME,
     RawPart,
@@ -80,6 +81,37 @@ def register(
         if after != before:
             save_parts(private, after)
     return updated.code
+
+
+def register_coded(private: Private, codes: Iterable[str], raw: Path, *, apart_from: Sequence[Path] = ()) -> list[str]:
+    """Add a folder of already coded recordings and session folders to the subjects whose codes stand in its names.
+
+    Returns the codes, sorted. A closed subject is `arriving` again when the folder is new to it. Raises RegistryRefused
+    when a code is not registered or its person is not known (then no name could be looked for in what is archived),
+    Damaged, and OSError as it comes; then nothing has changed.
+    """
+    folder = _raw_folder(raw, (private.root, *apart_from))
+    wanted = sorted(set(codes))
+    with private.lock():
+        subjects = load(private)
+        before = after = load_parts(private)
+        for code in wanted:
+            if not _living(find(subjects, code)).person.surname:
+                raise RegistryRefused(
+                    f"nobody is registered under {code}, so that no name could be looked for: register the lab's "
+                    "spreadsheet first (ecogvault adopt --spreadsheet FILE)"
+                )
+            more = _with_folder(after, code, folder, CODED, CODED)
+            if len(more) > len(after):
+                subjects = [
+                    replace(one, status="arriving") if one.code == code and one.status == "closed" else one
+                    for one in subjects
+                ]
+            after = more
+        if after != before:
+            save(private, subjects)
+            save_parts(private, after)
+    return wanted
 
 
 def _identify(subjects: Sequence[Subject], person: Person, code: str | None) -> Subject | None:
@@ -149,8 +181,8 @@ def _draw() -> str:
 def _check_match(match: str) -> None:
     if not match.strip() or not match.isprintable():
         raise RegistryRefused("the pattern (match) is empty or holds control characters")
-    if match.startswith("@") and match != SURNAME:
-        raise RegistryRefused(f"the pattern (match) begins with @, and the only such word is {SURNAME}")
+    if match.startswith("@") and match not in (SURNAME, CODED):
+        raise RegistryRefused(f"the pattern (match) begins with @, and the only such words are {SURNAME} and {CODED}")
 
 
 def _raw_folder(raw: Path, apart_from: Sequence[Path]) -> Path:

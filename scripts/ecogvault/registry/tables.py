@@ -35,6 +35,7 @@ STATUSES = ("arriving", "open", "closed", "erased")
 
 EVERYTHING = "*"  # all that lies in the folder
 SURNAME = "@surname"  # what has the surname in its name
+CODED = "@coded"  # what bears the code and a session number, as `df5c5206_3`: the lab's own old names
 AUTO = "auto"  # not decided yet, because the folder was empty
 
 
@@ -57,8 +58,8 @@ class Subject:
 class RawPart:
     """One raw folder of a subject; `part` counts from 1.
 
-    `path` is absolute. `match` is `*`, `@surname`, `auto` or a glob pattern; `exclude` holds private ids of items.
-    Neither path nor pattern is shown by repr: they may hold a name.
+    `path` is absolute. `match` is `*`, `@surname`, `@coded`, `auto` or a glob pattern; `exclude` holds private ids of
+    items. Neither path nor pattern is shown by repr: they may hold a name.
     """
 
     code: str
