@@ -16,7 +16,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="look whether the destinations are as they should be",
         description="Asks each destination what can be asked without storing anything. For S3, per bucket: does it"
         " answer, is it public (nothing is sent to such a one), does it keep versions, does it encrypt, does a"
-        " lifecycle rule remove unfinished uploads, could these credentials delete. The exit status is 1 if a"
+        " lifecycle rule remove unfinished uploads, could these credentials delete. For Azure, per"
+        " container: does it answer, is it public, can deleted blobs be brought back, could these credentials delete."
+        " The exit status is 1 if a"
         " destination cannot be used.",
     )
     parser.add_argument("destination", nargs="*", metavar="DESTINATION", help="by default all")
