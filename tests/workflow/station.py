@@ -119,12 +119,12 @@ def note_envelopes() -> None:
     real = sending.encrypted_source
 
     @contextmanager
-    def noted(path: Path, entry: Any, envelope: Any) -> Iterator[Any]:
+    def noted(path: Path, entry: Any, envelope: Any, **rest: Any) -> Iterator[Any]:
         line = {"key": envelope.file_key.hex(), "nonce": envelope.nonce.hex(), "of": entry.sha256}
         descriptor = os.open("envelopes.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "w") as stream:
             stream.write(json.dumps(line) + "\n")
-        with real(path, entry, envelope) as source:
+        with real(path, entry, envelope, **rest) as source:
             yield source
 
     sending.encrypted_source = noted

@@ -105,7 +105,7 @@ def _send_file(shipment: Shipment, entry: Entry) -> tuple[dict[str, Any] | None,
             stored = put(shipment, key, source, metadata, same, replaced)
     else:
         by_content = None if shipment.destination.type == "folder" else same
-        once = entry.size <= WHOLE and shipment.destination.type == "s3"
+        once = entry.size <= WHOLE and shipment.destination.type in ("s3", "azure")
         with encrypted_source(path, entry, _envelope(shipment, key, entry), once=once) as sealed:
             stored = put(shipment, key, sealed, metadata, by_content, replaced)
     return described(stored, path=entry.path, sha256=entry.sha256), stored.bytes_sent
