@@ -69,6 +69,7 @@ verify
 restore
 estate
 retrieve
+rebuild
 drill
 repair
 registry_copy

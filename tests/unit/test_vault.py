@@ -17,6 +17,7 @@ from ecogvault.cli import main
 from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
+from ecogvault.rebuild import rebuild
 from ecogvault.records import read_journal
 from ecogvault.registry_copy.keep import keep_registry
 from ecogvault.retrieve import NotAllRestored, restore_asked
@@ -683,3 +684,51 @@ def ask_file(lab: VaultLab, name: str) -> list[str]:
     said: list[str] = []
     restore_asked(lab.config, say=said.append)
     return said
+
+
+# --- rebuilding -------------------------------------------------------------------------------------------------------
+
+
+def rebuilt(lab: VaultLab) -> list[str]:
+    """What a rebuild says; what waits is its last line."""
+    said: list[str] = []
+    waiting = rebuild(lab.config, "glacier", say=said.append)
+    return [*said, *([waiting.what] if waiting else [])]
+
+
+def test_ledgers_are_rebuilt_from_the_vault_alone_and_units_come_back(lab: VaultLab) -> None:
+    lab.store()
+    ids = [lab.object(unit)["archive_id"] for unit in lab.units]
+    lab.server.pass_time(DAY)
+    for pattern in ("*/ledger", "*/receipts", "inventory"):
+        for found in lab.paths.results.glob(pattern):
+            shutil.rmtree(found)
+    assert "the inventory of vault" in rebuilt(lab)[0]
+    lab.server.pass_time(6 * HOUR)
+    assert rebuilt(lab) == ["glacier: 2 copies entered in ledgers, 0 known before"]
+    assert [lab.object(unit)["archive_id"] for unit in lab.units] == ids
+    assert rebuilt(lab) == ["glacier: 0 copies entered in ledgers, 2 known before"]
+    ask(lab)
+    lab.server.pass_time(5 * HOUR)
+    ask(lab)
+    for unit in lab.units:
+        assert_restored(lab, unit)
+
+
+def test_a_second_archive_and_a_forged_description_are_left_alone_by_name(lab: VaultLab) -> None:
+    unit = lab.units[1]
+    lab.store(unit)
+    (listed,) = lab.server.inventory(lab.vault)
+    data = lab.paths.sealed(unit).read_bytes()
+    twice, forged = (
+        lab.server.client.upload_archive(vaultName=lab.vault, archiveDescription=text, body=body)["archiveId"]
+        for text, body in (
+            (listed["ArchiveDescription"], data),
+            (listed["ArchiveDescription"].replace("generation=1", "generation=2"), data + b"x"),
+        )
+    )
+    inventoried(lab)
+    (line,) = rebuilt(lab)
+    assert line.startswith("glacier: 0 copies entered in ledgers, 1 known before; 2 left alone: ")
+    assert f"({twice[:12]}...) is there twice" in line
+    assert f"({forged[:12]}...): the seal statement of {unit}, generation 2, is forged or damaged" in line

@@ -112,3 +112,46 @@ def test_a_restore_of_what_no_ledger_knows_and_of_a_vault_that_is_gone_is_explai
     assert any("vault nobody-made-this does not exist: create it" in line for line in run.ours)
     run = lab.snakemake("verify", check=False)
     assert any("could not be asked: vault nobody-made-this does not exist" in line for line in run.ours)
+
+
+def test_everything_is_rebuilt_from_the_vault_when_results_and_private_are_gone(
+    vault_lab: Lab, vaults: VaultServer
+) -> None:
+    lab = vault_lab
+    lab.settings["destinations"]["glacier"]["registry"] = True
+    lab.configure()
+    lab.snakemake()
+    before = {unit: Manifest.read(lab.paths.manifest(unit)) for unit in lab.units()}
+    people = (lab.paths.private / "subjects.tsv").read_bytes()
+    known = ids(lab)
+    vaults.pass_time(DAY)
+    shutil.rmtree(lab.paths.results)
+    shutil.rmtree(lab.paths.private)
+
+    registry = ("registry-restore", "--from", "glacier", "-i", "escrow.key", "-C", "private")
+    assert "waiting for the inventory" in lab.ecogvault(*registry).output
+    vaults.pass_time(6 * HOUR)
+    assert "waiting for registry/" in lab.ecogvault(*registry).output
+    vaults.pass_time(6 * HOUR)
+    assert "seal and SHA-256 checked" in lab.ecogvault(*registry).output
+    assert (lab.paths.private / "subjects.tsv").read_bytes() == people
+
+    assert f"{len(before)} copies entered in ledgers" in lab.ecogvault("rebuild", "--from", "glacier").output
+    code = lab.code()
+    found = lab.ecogvault("find", code).output
+    assert all(archive in found for archive in known.values())
+    restore = ("--config", f"subject={code}", "from=glacier", "tier=Bulk", "--", "restore")
+    assert "waiting for" in line_of(lab, *restore)
+    vaults.pass_time(12 * HOUR)
+    assert lab.snakemake(*restore).output.count("restored and equal to their manifest") == len(before)
+    for unit, manifest in before.items():
+        folder = lab.paths.restored_record("glacier", unit).parent / str(unit)
+        assert {entry.path: sha256_of(folder / entry.path) for entry in manifest} == {
+            entry.path: (entry.size, entry.sha256) for entry in manifest
+        }
+
+    # No unit is sent again, though everything here is made anew; the registry is, if that changed it.
+    lab.snakemake()
+    assert ids(lab) == known
+    described = [str(one["ArchiveDescription"]) for one in vaults.inventory(vault_of(lab))]
+    assert len([text for text in described if "key=registry/" not in text]) == len(known)

@@ -31,6 +31,7 @@ VERBS = (
     "reseal",
     "statement",
     "find",
+    "rebuild",
     "adopt",
     "open",
     "legacy-open",

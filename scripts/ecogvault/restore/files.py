@@ -147,7 +147,12 @@ def _manifest(config: Config, store: Store, unit: Unit, copy: ledger.Copy) -> Ma
             return local
     except (FileNotFoundError, Damaged):
         pass  # the one at the destination is asked for below
-    key = layout.manifest_key(unit, copy.generation)
+    return manifest_at(config, store, unit, copy.generation)
+
+
+def manifest_at(config: Config, store: Store, unit: Unit, generation: int) -> Manifest:
+    """The encrypted manifest beside a set of files. Raises ConfigError, StoreError, age's errors, Damaged."""
+    key = layout.manifest_key(unit, generation)
     plain = io.BytesIO()
     decrypt_stream(Pieces(store.get(key)), identities(config), plain.write)
     return Manifest.parse(plain.getvalue(), what=f"{key} at {store.name}")
