@@ -240,12 +240,21 @@ def _waivers(config: Config, some: Sequence[Item], reason: str) -> list[Waiver]:
     return found
 
 
-def undo(private: Private, code: str, ids: Sequence[str], session: int | None = None) -> list[str]:
+def undo(
+    private: Private, code: str, ids: Sequence[str], session: int | None = None, *, lab: bool = False
+) -> list[str]:
     """Take back acceptances, redactions and waivers of a subject by their ids, of one session or of all.
 
-    What the lab accepts stays. Raises NotDecided when an id was not decided about, Damaged, and OSError as it comes.
+    With `lab`, take back what was accepted for the lab instead. Raises NotDecided when an id was not decided about,
+    Damaged, and OSError as it comes.
     """
     decisions = review.read_decisions(private, code)
+    if lab:
+        accepted = {f"a{content[:DIGITS]}": content for content in decisions.lab}
+        _require_known(accepted, ids, "the lab")
+        audit.record(private, "review --undo --lab", code, f"{len(ids)}")
+        review.undo_lab(private, {accepted[one] for one in ids})
+        return [f"taken back for the lab: {', '.join(ids)}"]
     waivers = [one for one in read_waivers(private, code) if session in (None, one.unit.number)]
     redacted = {
         (unit, content)
@@ -256,8 +265,7 @@ def undo(private: Private, code: str, ids: Sequence[str], session: int | None = 
     texts = {content for _, content in redacted} | decisions.person
     known = {f"a{content[:DIGITS]}": content for content in texts}
     known |= {f"{'a' if one.place == PLACE else 'f'}{one.content[:DIGITS]}": one.content for one in waivers}
-    if not known.keys() >= {*ids}:
-        raise review.NotDecided(f"nothing of {code} was decided about an id that was given")
+    _require_known(known, ids, code)
     contents = {known[one] for one in ids}
     units = None if session is None else {unit for unit, content in redacted if content in contents}
     audit.record(private, "review --undo", code, f"{len(contents)}")
@@ -265,6 +273,11 @@ def undo(private: Private, code: str, ids: Sequence[str], session: int | None = 
     withdraw(private, code, [one for one in waivers if one.content in contents])
     anew = sorted({str(unit) for unit, content in redacted if content in contents})
     return [f"taken back: {', '.join(ids)}" + (f"; the next snakemake makes anew: {', '.join(anew)}" if anew else "")]
+
+
+def _require_known(known: Mapping[str, str], ids: Sequence[str], whose: str) -> None:
+    if not known.keys() >= {*ids}:
+        raise review.NotDecided(f"an id that was given stands for nothing that was decided for {whose}")
 
 
 def _ids(some: Collection[Item]) -> str:

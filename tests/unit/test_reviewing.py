@@ -189,6 +189,17 @@ def test_a_registered_name_is_waived_together_with_what_the_scan_found_in_it_or_
     assert lab.may_leave(two)
 
 
+def test_what_the_lab_accepts_holds_until_it_is_taken_back_for_the_lab(lab: ReviewLab) -> None:
+    one, *_ = lab.units
+    lab.run("--accept", lab.id(NURSE), lab.id(SISTER), "--lab")
+    assert lab.may_leave(one)
+    lab.run("--undo", lab.id(NURSE), status=1)
+    assert lab.may_leave(one)
+    lab.run("--undo", lab.id(NURSE), "--lab")
+    assert not lab.may_leave(one)
+    assert [line.split()[0] for line in lab.run("--session", "1")][:1] == [lab.id(NURSE)]
+
+
 def test_nothing_is_decided_when_one_id_is_wrong(lab: ReviewLab) -> None:
     for words in (
         ("--accept", lab.id(NURSE), "a000000000000"),

@@ -38,13 +38,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     ids = {"metavar": "ID", "nargs": "+", "default": []}
     parser.add_argument("--accept", **ids, help="these texts may leave, in all units of the subject")  # type: ignore[arg-type]
-    parser.add_argument("--lab", action="store_true", help="with --accept: in all units of all subjects")
+    parser.add_argument("--lab", action="store_true", help="with --accept or --undo: for all units of all subjects")
     parser.add_argument("--redact", **ids, help="overwrite these texts in the coded recordings")  # type: ignore[arg-type]
     parser.add_argument("--waive", **ids, help="let these pass where they are")  # type: ignore[arg-type]
     parser.add_argument(
         "--reason-file", metavar="FILE", help="with --waive: file with the reason, - for standard input"
     )
-    parser.add_argument("--undo", **ids, help="take back what was decided about these (but not for the lab)")  # type: ignore[arg-type]
+    parser.add_argument("--undo", **ids, help="take back what was decided about these")  # type: ignore[arg-type]
     parser.set_defaults(run=run)
 
 
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     private = open_private(settings)
     code = registry.find(registry.load(private), require_code(args.code)).code
-    if args.lab and not args.accept:
-        raise NothingRevealed("--lab goes with --accept")
+    if args.lab and not (args.accept or args.undo):
+        raise NothingRevealed("--lab goes with --accept or --undo")
     reason = _reason(args.reason_file) if args.waive else ""
     asked = bool(args.accept or args.redact or args.waive)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if shown or asked or args.undo:
         audit.refuse_unless_writable(private)
     if args.undo:
-        for line in undo(private, code, args.undo, args.session):
+        for line in undo(private, code, args.undo, args.session, lab=args.lab):
             print(line)
     found, left_out = items(settings, private, code, args.session)
     if asked:

@@ -15,6 +15,7 @@ from ecogvault.review.decisions import (
     redaction_edits,
     text_id,
     undo,
+    undo_lab,
 )
 from ecogvault.review.phrases import BadPhrases, Phrases, digest, load
 from ecogvault.review.texts import MORE, Text, texts_of, waiting
@@ -36,5 +37,6 @@ __all__ = [
     "text_id",
     "texts_of",
     "undo",
+    "undo_lab",
     "waiting",
 ]

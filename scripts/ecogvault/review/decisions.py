@@ -109,6 +109,14 @@ def undo(private: Private, code: str, contents: Collection[str], units: Collecti
                 write_table(folder / name, Path(name).stem, columns, kept, **private.modes)
 
 
+def undo_lab(private: Private, contents: Collection[str]) -> None:
+    """Take back what was accepted for the lab. Raises Damaged, and OSError as it comes."""
+    with private.lock():
+        rows = _rows(private.root / ACCEPTED, "accepted", ACCEPTED_COLUMNS)
+        kept = [row for row in rows if row["content"] not in contents]
+        write_table(private.root / ACCEPTED, "accepted", ACCEPTED_COLUMNS, kept, **private.modes)
+
+
 def redaction_digest(private: Private, unit: Unit) -> str:
     """12 hex digits that change when the redactions in a unit do, for a rule's parameters; empty without any."""
     wanted = read_decisions(private, unit.code).redacted.get(unit)
