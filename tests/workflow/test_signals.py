@@ -44,6 +44,9 @@ def big(make: Callable[..., Lab]) -> Lab:
     for path in (session.edf, session.snc, session.vtc):
         assert path is not None
         path.unlink()
+    assert session.folder is not None
+    for kind in ("snc", "vtc"):  # of which texts would be made
+        (session.folder / f"{session.stem}.{kind}").unlink()
     enlarge(lab)
     lab.register(HARD_NAME)
     for destination in lab.settings["destinations"].values():
