@@ -7,6 +7,7 @@ localrules:
     prune,
     repair,
     drill,
+    modernise,
 
 
 rule verify:
@@ -45,3 +46,12 @@ rule drill:
         "../envs/ecogvault.yaml"
     script:
         "../scripts/drill.py"
+
+
+rule modernise:
+    log:
+        "<logs>/modernise.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    script:
+        "../scripts/modernise.py"

@@ -49,6 +49,7 @@ DEFAULTS: Mapping[str, Any] = {
     "sealed": {"path": None, "keep": "until_verified"},
     "copies": None,
     "restored": "restored",
+    "modernised": "modernised",
     "annotation_phrases": None,
 }
 
@@ -264,7 +265,7 @@ def _check_meaning(config: Config) -> None:
     if config.folder_mode & 0o700 != 0o700:
         raise ConfigError("mode must let the owner in: its first digit of the last three is 7, as in 750 or 2770")
     private = os.path.abspath(config.private)
-    for key in ("results", "restored"):
+    for key in ("results", "restored", "modernised"):
         other = os.path.abspath(config.path(key))
         if os.path.commonpath([private, other]) in (private, other):
             raise ConfigError(f"{key} and private must be folders apart: names never lie where results do")

@@ -10,9 +10,13 @@ from ecogvault.age import BadIdentity
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.estate.adopt import adopt
 from ecogvault.estate.journal import Adopted, all_adopted
+from ecogvault.estate.modernise import NotModernised, modernise, survey
 from ecogvault.estate.restore import asked, restore_old
+from ecogvault.intake import look
 from ecogvault.legacy import NoCombination
 from ecogvault.naming import Unit
+from ecogvault.registry import make_person
+from ecogvault.registry.existing import register_existing
 
 CODE = "df5c5206"
 DEEP = f"media/lab/disk/{CODE}/{CODE}_3/{CODE}_3"
@@ -121,3 +125,51 @@ def test_results_hold_no_path_that_is_not_coded(estate: Estate) -> None:
     written += b"".join(path.read_bytes() for path in estate.lab.paths.restored.rglob("*.json"))
     assert b"Blorptwill" not in written
     assert b"Jexamine" not in written
+
+
+# --- modernising ------------------------------------------------------------------------------------------------------
+
+
+def said(estate: Estate, **words: str) -> list[str]:
+    lines: list[str] = []
+    values = {**estate.config.values, "modernised": str(estate.lab.folder / "modernised"), **words}
+    modernise(check(values), estate.lab.private, say=lines.append)
+    return lines
+
+
+def test_modernising_says_first_what_it_would_fetch_and_opens_nothing(estate: Estate) -> None:
+    lines = said(estate)
+    assert lines[-1].startswith("modernise: 3 old copies wait, 0.000 GB: snakemake modernise --config confirm=yes")
+    assert not (estate.lab.folder / "modernised").exists()
+    assert [state.what for state in survey(estate.config)] == ["waits"] * 3
+
+
+def test_of_the_same_at_several_places_the_cheapest_is_opened_alone(estate: Estate) -> None:
+    other = estate.lab.folder / "other"
+    other.mkdir()
+    encrypted(other / f"{CODE}_vid.tar.gz.enc", packed(tar(FILES)))
+    place = {"type": "folder", "zone": "outside", "form": "files", "path": str(other), "kinds": []}
+    estate.config = check(
+        {**estate.config.values, "destinations": {**estate.config.values["destinations"], "far": place}}
+    )
+    adopt(estate.config, estate.lab.private, "far")
+    assert f"{CODE}: {CODE}_vid.tar.gz.enc at far is not needed: the same is at old" in said(estate)
+    restore_old(estate.config, next(one for one in all_adopted(estate.lab.paths, "far")))
+    assert f"{CODE}: {CODE}_vid.tar.gz.enc at old is not needed: the same is at far" in said(estate)
+
+
+def test_what_is_opened_is_registered_as_coded_and_waits_to_be_accepted(estate: Estate) -> None:
+    register_existing(estate.lab.private, [(CODE, make_person("Blorptwill", "Jexamine"))])
+    lines = said(estate, kind="vid", confirm="yes")
+    assert lines[-1] == "modernise: 2 old copies opened, 0 failed"
+    assert f"{CODE}: opened and registered; next: ecogvault order {CODE}, then --accept, then snakemake" in lines
+    (plan,) = [plan for plan in look(estate.config, estate.lab.private) if plan.code == CODE]
+    assert plan.problem is None
+    state = next(state for state in survey(estate.config) if state.one.old.archive)
+    assert (state.what, state.why) == ("opened", f"3 of its files are not archived yet: ecogvault order {CODE}")
+
+
+def test_a_code_whose_person_is_not_known_is_opened_and_not_registered(estate: Estate) -> None:
+    with pytest.raises(NotModernised):
+        said(estate, kind="vid", confirm="yes")
+    assert estate.one(f"{CODE}_vid.tar.gz.enc").files is not None

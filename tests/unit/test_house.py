@@ -67,7 +67,6 @@ evidence
 rehash
 verify
 restore
-estate
 retrieve
 rebuild
 drill
@@ -81,6 +80,7 @@ reseal
 keycheck
 prune
 prune_trees
+estate
 report
 sandbox
 closing

@@ -81,8 +81,8 @@ def asked(config: Config, name: str) -> list[Adopted]:
     ]
 
 
-def restore_old(config: Config, one: Adopted, progress: Progress | None = None) -> Came:
-    """Fetch and open one old copy, write what was found, and note it in its ledger.
+def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progress: Progress | None = None) -> Came:
+    """Fetch and open one old copy, write what was found, and note it in its ledger. `root` is where it comes instead.
 
     Raises ConfigError without a password, StoreError, legacy's errors, NoSpace, NotProven, OSError.
     """
@@ -95,7 +95,7 @@ def restore_old(config: Config, one: Adopted, progress: Progress | None = None) 
         waiting.mkdir(mode=0o700, exist_ok=True)
         require_space(record.parent, 2 * one.size, what=f"the old copy {one.old.name} and its files")
         with fetched(store, one.key, waiting / one.old.name, size=one.size, progress=progress):
-            came = open_old(config, one, waiting / one.old.name, record.parent)
+            came = open_old(config, one, waiting / one.old.name, root or record.parent)
         waiting.rmdir()
     keep_proof(config, one, came)
     return came
