@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ecogvault.digests import TreeHash
@@ -166,6 +165,9 @@ def signing_key(path: Path, *, signers: Path | None = None, comment: str = "") -
     When it is made and `signers` is given, its public half is pinned there. Of several processes that need it at once,
     one makes it. Raises SigningKeyError, and OSError as it comes.
     """
+    # Loading it takes 30 ms, which all who only read statements need not spend.
+    from cryptography.hazmat.primitives import serialization
+
     if not path.exists():
         with lock(path.with_name(path.name + ".lock"), what="the signing key"):
             if not path.exists():
