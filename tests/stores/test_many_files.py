@@ -13,7 +13,6 @@ from ecogvault.config import check
 from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Entry, Manifest, sha256_of
 from ecogvault.naming import Unit
-from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.send import Shipment, send_files
 from ecogvault.stores import BytesSource, KeyTaken, UploadState, open_store
@@ -42,44 +41,53 @@ class Session:
         root = self.folder / "results" / UNIT.code
         return Manifest.of(Entry(str(path.relative_to(root)), *sha256_of(path)) for path in self.tree.iterdir())
 
+    @property
+    def journal(self) -> Path:
+        return self.folder / "results" / UNIT.code / "ledger" / "s3" / f"{UNIT}.jsonl"
+
     def send(self, generation: int, encrypt: bool = True) -> tuple[Counter[str], dict[str, int]]:
         """Send what is there as a generation. How many requests of each kind it took, and bytes sent by file name."""
         with proxied(self.server.endpoint_url) as proxy:
-            s3 = {
-                "type": "s3",
-                "zone": "inside",
-                "form": "files",
-                "bucket": self.bucket,
-                "encrypt": encrypt,
-                "endpoint_url": proxy.endpoint_url,
-                "region": self.server.region,
-            }
-            names = {"results": str(self.folder / "results"), "private": str(self.folder / "private")}
-            config = check({**names, "signers": str(self.folder / "signers.txt"), "destinations": {"s3": s3}})
-            manifest, journal, sent = self.manifest, Paths.of(config).ledger("s3", UNIT), {}
-            known = ledger.copies(journal) if journal.exists() else {}
-
-            def note(one: dict[str, object], count: int) -> None:
-                sent[str(one["key"])] = count
-                line = ledger.event("object", generation, manifest.sha256, object=one)
-                ledger.append(journal, line, mode=0o600, group=None)
-
-            with transfer_state(self.folder / "state.json", self.folder / "secrets.json", what="a test") as state:
-                shipment = Shipment(
-                    config=config,
-                    private=Private(self.folder / "private"),
-                    destination=config.destinations["s3"],
-                    unit=UNIT,
-                    generation=generation,
-                    manifest=manifest,
-                    recipients=RECIPIENTS,
-                    known=known,
-                    store=open_store(config.destinations["s3"], UNIT.kind),
-                    state=state,
-                    note=note,
-                )
-                send_files(shipment)
+            sent = self.send_through(proxy.endpoint_url, generation, encrypt)
             return Counter(line.split()[0].decode() for line in proxy.requests), sent
+
+    def send_through(self, endpoint_url: str, generation: int, encrypt: bool = True) -> dict[str, int]:
+        """Send what is there as a generation; bytes sent by key."""
+        s3 = {
+            "type": "s3",
+            "zone": "inside",
+            "form": "files",
+            "bucket": self.bucket,
+            "encrypt": encrypt,
+            "endpoint_url": endpoint_url,
+            "region": self.server.region,
+            "part_size_mib": 5,
+        }
+        names = {"results": str(self.folder / "results"), "private": str(self.folder / "private")}
+        config = check({**names, "signers": str(self.folder / "signers.txt"), "destinations": {"s3": s3}})
+        manifest, sent = self.manifest, {}
+
+        def note(one: dict[str, object], count: int) -> None:
+            sent[str(one["key"])] = count
+            line = ledger.event("object", generation, manifest.sha256, object=one)
+            ledger.append(self.journal, line, mode=0o600, group=None)
+
+        with transfer_state(self.folder / "state.json", self.folder / "secrets.json", what="a test") as state:
+            shipment = Shipment(
+                config=config,
+                private=Private(self.folder / "private"),
+                destination=config.destinations["s3"],
+                unit=UNIT,
+                generation=generation,
+                manifest=manifest,
+                recipients=RECIPIENTS,
+                known=ledger.copies(self.journal) if self.journal.exists() else {},
+                store=open_store(config.destinations["s3"], UNIT.kind),
+                state=state,
+                note=note,
+            )
+            send_files(shipment)
+        return sent
 
 
 def files_of(sent: dict[str, int]) -> list[str]:

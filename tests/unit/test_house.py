@@ -94,6 +94,7 @@ __main__
 COMES_WITH = {
     "awscrt": "boto3",
     "botocore": "boto3",
+    "urllib3": "boto3",
     "requests": "azure-storage-blob",  # by way of azure-core, which sends through it
     "mypy_boto3_s3": "boto3-stubs",
     "mypy_boto3_glacier": "boto3-stubs",

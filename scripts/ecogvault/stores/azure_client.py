@@ -27,6 +27,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from requests.adapters import HTTPAdapter
 
+from ecogvault.stores.answers import demand_whole_answers
 from ecogvault.stores.errors import (
     Archived,
     BadSettings,
@@ -101,6 +102,7 @@ def open_blob(url: str, *, connections: int) -> BlobClient:
 
 
 def _options(connections: int) -> dict[str, Any]:
+    demand_whole_answers()
     session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=connections))

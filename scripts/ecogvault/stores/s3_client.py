@@ -26,6 +26,7 @@ from botocore.exceptions import (
     ConnectionError as ConnectionFailed,
 )
 
+from ecogvault.stores.answers import demand_whole_answers
 from ecogvault.stores.errors import Archived, BucketMissing, Denied, NoCredentials, NotFound, StoreError, Unreachable
 from ecogvault.stores.pace import Pace, PacedBody
 
@@ -89,6 +90,7 @@ def make_client(
     *, endpoint_url: str | None, region: str | None, connections: int, attempts: int, pace: Pace | None = None
 ) -> "S3Client":
     """An S3 client with credentials from boto3's own chain. Makes no request. Raises NoCredentials."""
+    demand_whole_answers()
     settings = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
