@@ -95,3 +95,8 @@ def test_noise_is_told_from_what_compresses(size: int) -> None:
     assert not is_noise(blocks(text(size)))
     assert not is_noise(blocks(os.urandom(size // 2) + bytes(size // 2)))
     assert not is_noise(blocks(os.urandom(1000)))
+
+
+def test_a_frame_without_content_is_refused() -> None:
+    with pytest.raises(ValueError, match="content"):
+        frame_of(b"")

@@ -67,6 +67,8 @@ def compress_into(plain: memoryview, packed: memoryview, *, placed: int | None =
     at least this size, is then room to work in. The frame depends only on the content and the version of zstd.
     """
     size = len(plain) if placed is None else placed
+    if not size:  # the compressor would wait for a first byte for ever
+        raise ValueError("a frame needs content")
     blocks = [plain[start : start + _BLOCK] for start in range(0, size, _BLOCK)]
     places = raw_places(packed, size)
     if is_noise(blocks if placed is None else places):
