@@ -51,6 +51,8 @@ DEFAULTS: Mapping[str, Any] = {
     "restored": "restored",
     "modernised": "modernised",
     "annotation_phrases": None,
+    "prices": "config/prices.yaml",
+    "max_cost": None,
 }
 
 

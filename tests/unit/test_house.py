@@ -60,6 +60,7 @@ gate
 reviewing
 chain
 ledger
+costs
 vault
 send
 archive

@@ -14,6 +14,7 @@ from vault_lab import VaultLab
 
 from ecogvault import ledger
 from ecogvault.cli import main
+from ecogvault.costs import TooDear
 from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
@@ -35,6 +36,7 @@ from ecogvault.vault.statements import statement_in
 from vaults import DAY, HOUR, VaultServer
 
 MIB = 1 << 20
+PRICES = Path(__file__).parents[2] / "config" / "prices.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -732,3 +734,32 @@ def test_a_second_archive_and_a_forged_description_are_left_alone_by_name(lab: V
     assert line.startswith("glacier: 0 copies entered in ledgers, 1 known before; 2 left alone: ")
     assert f"({twice[:12]}...) is there twice" in line
     assert f"({forged[:12]}...): the seal statement of {unit}, generation 2, is forged or damaged" in line
+
+
+# --- costs before deeds -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_dear_is_not_begun_and_plan_shows_the_sums(
+    lab: VaultLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.with_settings(max_cost=0.0001, prices=str(PRICES))
+    lab.config_file.write_text(yaml.safe_dump(dict(lab.config.values)))
+    with pytest.raises(TooDear, match="sending what the vaults lack would cost about"):
+        lab.store(lab.units[0])
+    assert lab.requests("InitiateMultipartUpload") == 0
+    assert main(["--config", str(lab.config_file), "plan"]) == 0
+    size = sum(lab.paths.sealed(unit).stat().st_size for unit in lab.units)
+    assert f"glacier: to be sent: 2 archives, {size} bytes" in capsys.readouterr().out
+    lab.with_settings(max_cost=1)
+    lab.store()
+    lab.with_settings(max_cost=0.0001)
+    with pytest.raises(TooDear, match=r"bringing back \d+ bytes \(Expedited\) would cost"):
+        ask(lab, tier="Expedited")
+    assert lab.requests("InitiateJob") == 0
+    assert main(["--config", str(lab.config_file), "plan", "--restore", lab.code]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in shown[:3]] == ["Expedited:", "Standard:", "Bulk:"]
+    assert f"2 archives, {size} bytes" in shown[0]
+    assert "prices of 20" in shown[3]
+    assert main(["--config", str(lab.config_file), "plan"]) == 0
+    assert "glacier: to be sent: 0 archives, 0 bytes" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from ecogvault.config import check
 from ecogvault.naming import Unit
 from vaults import VaultServer
 
-GIVEN = ("glacier_wait_hours", "tier", "unit", "subject", "from", "file")
+GIVEN = ("glacier_wait_hours", "tier", "unit", "subject", "from", "file", "max_cost")
 
 
 class VaultLab(ArchiveLab):

@@ -31,6 +31,7 @@ VERBS = (
     "reseal",
     "statement",
     "find",
+    "plan",
     "rebuild",
     "adopt",
     "open",

@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from ecogvault import costs
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.keys import identities
 from ecogvault.restore import asked
 from ecogvault.retrieve.ranges import advance_file
-from ecogvault.retrieve.whole import advance_all, wanted_unit
+from ecogvault.retrieve.whole import advance_all, is_restored, wanted_unit
 from ecogvault.stores import open_vault
 from ecogvault.vault.waiting import Waiting
 
@@ -35,6 +36,8 @@ def restore_asked(config: Config, *, say: Say) -> None:
     store = open_vault(destination)
     file = next((one for one in found if one.path is not None), None)
     left = [] if file else [wanted_unit(config, name, one.unit) for one in found]
+    fresh = [one.size for one in left if not one.state.exists() and not is_restored(one)]
+    costs.require_affordable_retrieval(config, fresh, str(config["tier"] or "Standard"))
     end = time.monotonic() + 3600 * float(config["glacier_wait_hours"] or 0)
     failed: list[str] = []
     while True:

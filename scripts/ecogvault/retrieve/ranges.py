@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecogvault import audit
+from ecogvault import audit, costs
 from ecogvault.age import Identity
 from ecogvault.config import Config, Destination
 from ecogvault.digests import LEAF
@@ -212,6 +212,7 @@ class _Retrieval:
         one, tier = self._one, str(self._config["tier"] or "Standard")
         size = sum(end - first for first, end in ranges)
         require_space(one.folder.parent, 2 * size, what=f"a part of {one.unit} and its files")
+        costs.require_affordable_retrieval(self._config, [end - first for first, end in ranges], tier)
         audit.record_here(self._config, "restore", one.unit.code, f"a file of {one.unit} asked of {self._store.where}")
         for first, end in ranges:
             span = None if (first, end) == (0, one.size) else (first, end - 1)

@@ -141,7 +141,7 @@ def _advance(
     keys: Sequence[Identity],
 ) -> Waiting | str:
     """One unit's next step: ask, go on waiting, or fetch and restore. Returns what waits, or a remark."""
-    if _is_restored(one):
+    if is_restored(one):
         return "restored already"
     if state is not None and job is not None:
         if state.state == "InProgress":
@@ -160,7 +160,8 @@ def _advance(
     return remark
 
 
-def _is_restored(one: Wanted) -> bool:
+def is_restored(one: Wanted) -> bool:
+    """Whether this very copy was restored already, by the record of it."""
     try:
         done = read_record(one.record)
     except (FileNotFoundError, Damaged):

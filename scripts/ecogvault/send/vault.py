@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ecogvault import layout, ledger
+from ecogvault import costs, layout, ledger
 from ecogvault.errors import Damaged
 from ecogvault.paths import Paths
 from ecogvault.records import read_record, write_record
@@ -49,6 +49,7 @@ def send_to_vault(shipment: Shipment) -> None:
             return
     statement: Mapping[str, Any] = read_record(paths.statement(unit))
     sealed = require_sealed(shipment, statement)
+    costs.require_affordable_run(shipment.config, shipment.private)
     with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
         try:
             stored = put(shipment, key, source, metadata_of(statement), None)
