@@ -111,8 +111,10 @@ def _folder(
     changes = {}
     names = [name for _, name in sources]
     remarks = []
+    others: set[str] = set()
     for source, name in sources:
-        if not natus.has_slots(name.raw):
+        if not natus.slotted(name.raw):
+            others.add(name.coded.rpartition(".")[2].casefold())
             continue
         try:
             patches = natus.patches(source, unit.session, called, name.coded)
@@ -130,6 +132,8 @@ def _folder(
         # Before the files: what undoes a change is there when the change is.
         write_names(private, paths, unit, names)
         remarks.append(f"names rewritten in {sum(bool(one.patches) for one in changes.values())} files")
+        if others:
+            remarks.append(f"left as they are, since no slots of theirs are known: .{', .'.join(sorted(others))}")
     entries, counts = place_all(
         {name.coded: source for source, name in sources},
         paths.subject(unit.code),

@@ -27,7 +27,9 @@ def test_slots_are_rewritten_and_everything_else_stays_where_it_was(tmp_path: Pa
     lab = full_lab(tmp_path, natus="patch")
     before = raw_facts(lab)
     _, remarks = make(lab, lab.unit(1, "vid"))
-    assert "names rewritten in 4 files" in remarks
+    assert "names rewritten in 5 files" in remarks
+    assert "left as they are, since no slots of theirs are known: .avi, .doc" in remarks
+    assert PERSON.surname.encode() not in (placed(lab) / f"{lab.code}_1_x001.old").read_bytes()
     assert raw_facts(lab) == before
     session = f"{lab.code}_1"
     for extension in ("eeg", "snc", "stc"):
@@ -76,7 +78,13 @@ def test_changing_ones_mind_makes_session_folders_anew_and_nothing_else(tmp_path
     reconfigure(lab, natus="patch")
     assert remake(lab) == {"edf1": 1, "sync1": 1, "sync2": 1, "vid1": 2, "vid2": 2}
     patched = {path.name: path.read_bytes() for path in placed(lab).glob("*.*") if path.is_file()}
-    assert {name.rpartition(".")[2] for name in exact if exact[name] != patched[name]} == {"eeg", "snc", "stc", "vtc"}
+    assert {name.rpartition(".")[2] for name in exact if exact[name] != patched[name]} == {
+        "eeg",
+        "old",
+        "snc",
+        "stc",
+        "vtc",
+    }
     reconfigure(lab, natus="exact")
     assert remake(lab) == {"edf1": 1, "sync1": 1, "sync2": 1, "vid1": 3, "vid2": 3}
     assert {path.name: path.read_bytes() for path in placed(lab).glob("*.*") if path.is_file()} == exact

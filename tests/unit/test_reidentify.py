@@ -56,7 +56,8 @@ def full_lab(folder: Path, **more: object) -> Lab:
         (session / "decimated").mkdir()
         (session / "decimated" / f"{name}_0001.avi").write_bytes(b"RIFF small")
         (session / "Quellmotz re\u0301sume\u0301.doc").write_bytes(b"report")
-        (session / f"{name}.ent.old").write_bytes(b"notes of Mirx")
+        notes = made_natus.header_bytes("ent", PERSON, created, random.Random(1)) + b"notes"
+        (session / f"{name}.ent.old").write_bytes(notes)
     (lab.raw / "monday").mkdir()
     text = "\ufeff" + "\r\n" * 8 + f"0\tQuellmotz 1\t{made_natus.filetime(CREATED)}\r\n"
     (lab.raw / "monday" / "snc of Mirx.txt").write_bytes(text.encode("utf-16-le"))

@@ -15,7 +15,7 @@ from ecogvault.natus.header import (
     patient,
     read_generic_header,
 )
-from ecogvault.natus.slots import Patch, has_slots, overlay, patches
+from ecogvault.natus.slots import Patch, overlay, patches, slotted
 from ecogvault.natus.tables import (
     Segment,
     SyncPoint,
@@ -42,7 +42,6 @@ __all__ = [
     "creation_time",
     "filetime_of",
     "first_header",
-    "has_slots",
     "header_files",
     "identify",
     "overlay",
@@ -53,5 +52,6 @@ __all__ = [
     "patches",
     "patient",
     "read_generic_header",
+    "slotted",
     "time_of",
 ]

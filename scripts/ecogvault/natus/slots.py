@@ -20,6 +20,7 @@ _SEGMENT_BYTES = 256
 _VIDEO_BYTES = 261
 _EXTENSION = "|".join(sorted(SESSION_EXTENSIONS))
 _TAIL = re.compile(rf"(?:_[0-9]{{3,4}})?(?:\.(?:{_EXTENSION}))?\Z", re.IGNORECASE)
+_COPY = re.compile(r"(?:\.(?:old|bak))+\Z")
 _UNKNOWN = "X"
 
 
@@ -32,9 +33,13 @@ class Patch:
     after: bytes
 
 
-def has_slots(name: str) -> bool:
-    """Whether files called like that have slots, or should have them."""
-    return f".{name.rpartition('.')[2].casefold()}" in (*SUFFIXES, ".vtc")
+def slotted(name: str) -> str:
+    """The suffix of a file name that has slots, or should have them; nothing for another.
+
+    The vendor's programs keep copies of what they rewrite (`.ent.old`, see wonambi): they are as their originals.
+    """
+    suffix = "." + _COPY.sub("", name.casefold()).rpartition(".")[2]
+    return suffix if suffix in (*SUFFIXES, ".vtc") else ""
 
 
 def patches(path: Path, session: str, names: Mapping[str, str], where: str = "a session file") -> list[Patch]:
@@ -44,13 +49,13 @@ def patches(path: Path, session: str, names: Mapping[str, str], where: str = "a 
     The last name becomes the code, the others `X`; empty slots stay as they are. Raises BadNatusFile for a file whose
     layout should be known and is not: it is left as it is and named by the caller. OSError as it comes.
     """
-    suffix = path.suffix.casefold()
+    suffix = slotted(path.name)
+    if not suffix:
+        return []
     if suffix == ".vtc":
         data = path.read_bytes()
         parse_vtc(data, where)
         return _named(data, VTC_START, VTC_RECORD.size, _VIDEO_BYTES, session, names)
-    if suffix not in SUFFIXES:
-        return []
     with path.open("rb") as stream:
         data = stream.read(HEADER_BYTES)
         parse_generic_header(data, where)
