@@ -1,17 +1,15 @@
 """What counts as a name, wherever and however it is written."""
 
-import random
 import unicodedata
 from itertools import pairwise, product
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecogvault.person import Person
 from ecogvault.phi import HEADER_WORDS, ByteScanner, Hit, Names, Region
-from ecogvault.phi.variants import LONG, variants
+from ecogvault.phi.variants import variants
 
 # All invented.
 QUILL = Person("O'Quillavan-Žurová", "Émeline", ("Marie-Tou",), "0048-213-77", "1987-04-09")
@@ -326,25 +324,3 @@ def test_one_byte_at_a_time_finds_a_short_name_between_delimiters() -> None:
         hits = [hit for at in range(len(data)) for hit in scanner.feed(memoryview(data)[at : at + 1])]
         hits += scanner.finish()
     assert [hit.offset for hit in hits] == [1002, 1000 + len(data) - 2]
-
-
-def noise_surnames(count: int) -> list[Person]:
-    """Invented surnames of 5 to 9 letters: syllables in a fixed random order."""
-    chance = random.Random(5)
-    names: set[str] = set()
-    while len(names) < count:
-        syllables = "".join(chance.choice("bcdfghjklmnprstvwz") + chance.choice("aeiou") for _ in range(5))
-        names.add(syllables[: chance.randint(LONG, 9)].title())
-    return [Person(name) for name in sorted(names)]
-
-
-def test_noise_holds_no_names() -> None:
-    generator = np.random.default_rng(20260301)
-    size = 16 * 1024 * 1024
-    noise = generator.integers(0, 256, size, dtype=np.uint8).tobytes()
-    steps = generator.normal(0, 12, (size // 2 // 1024, 1024)).cumsum(axis=1)
-    quiet = (steps - steps.mean(axis=1, keepdims=True)).round().astype("<i2").tobytes()
-    names = Names.of(noise_surnames(200))
-    assert names.in_bytes(noise, region=Region.BINARY) == []
-    assert names.in_bytes(noise, region=Region.SAMPLES) == []
-    assert names.in_bytes(quiet, region=Region.SAMPLES) == []
