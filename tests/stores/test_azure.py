@@ -423,6 +423,7 @@ def test_where_credentials_come_from():
     assert credential(url, {"AZURE_STORAGE_KEY": "a2V5\n", "AZURE_STORAGE_SAS_TOKEN": "?sig=x"}) == key
     assert credential(url, {"AZURE_STORAGE_SAS_TOKEN": "?sig=x"}) == "sig=x"
     assert type(credential(url, {})).__name__ == "DefaultAzureCredential"
+    assert credential(url, {}) is credential("https://other.blob.core.windows.net", {})  # whose token is kept
     assert credential("http://127.0.0.1:9/lab", {"AZURE_STORAGE_KEY": "a2V5"}) == key
     for environment in (
         {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=other;AccountKey=a2V5"},

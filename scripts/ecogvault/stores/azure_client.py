@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -165,6 +166,12 @@ def credential(account_url: str, environment: Mapping[str, str]) -> Any:
         return {"account_name": account, "account_key": environment[_KEY].strip()}
     if environment.get(_SAS):
         return environment[_SAS].strip().lstrip("?")
+    return _chain()
+
+
+@cache
+def _chain() -> Any:
+    """The chain of azure-identity, one for the process: it keeps its token, which `az login` takes a second to give."""
     from azure.identity import DefaultAzureCredential  # half a second that those with a key need not spend
 
     return DefaultAzureCredential()
