@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from archive_lab import ArchiveLab
 from ecogvault import restore
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged
-from ecogvault.restore import fetch
+from ecogvault.restore import fetch, files
 from ecogvault.stores.errors import Unreachable
 from ecogvault.stores.folder import FolderStore
+from ecogvault.tarball.target import CheckedWriter, Target
 
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * 4096 * 3
@@ -119,3 +121,77 @@ def test_one_file_of_a_tarball_costs_its_own_bytes_and_little_more(
     assert (record.parent / str(unit) / clip_path).stat().st_size == 30 * MIB
     assert sum(given) <= 30 * MIB + 4 * MIB
     assert lab.copies(unit, "deep")[1].evidence == "acknowledged"
+
+
+def kept_keys(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of folders from now on, by key."""
+    asked: list[str] = []
+    real = FolderStore.get
+
+    def noting(self: FolderStore, key: str, *words: Any, **named: Any) -> Iterator[bytes]:
+        asked.append(key)
+        return real(self, key, *words, **named)
+
+    monkeypatch.setattr(FolderStore, "get", noting)
+    return asked
+
+
+def test_what_came_whole_before_another_file_failed_is_not_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = ArchiveLab(tmp_path)
+    unit = lab.units[0]
+    lab.make(unit)
+    lab.upload(unit, "nas")
+    bad = next((tmp_path / "nas").rglob("*_0002.avi"))
+    good = bad.read_bytes()
+    bad.chmod(0o600)
+    bad.write_bytes(good[:-1] + b"?")
+    with pytest.raises(restore.NotWhatWasArchived):
+        lab.restore(unit, "nas")
+    there = [path.name for path in (lab.paths.restored / "nas" / str(unit)).rglob("*") if path.is_file()]
+    assert f"{unit.session}_0001.avi" in there
+    assert bad.name not in there
+    bad.write_bytes(good)
+    asked = kept_keys(monkeypatch)
+    folder = lab.restore(unit, "nas")
+    assert [key for key in asked if key.endswith(".avi")] == [str(bad.relative_to(tmp_path / "nas"))]
+    assert (folder / "vid" / unit.session / bad.name).read_bytes() == good
+
+
+def test_files_that_came_have_their_names_before_many_bytes_wait(tmp_path: Path) -> None:
+    target = Target(tmp_path, together=MIB)
+    writer = CheckedWriter(target)
+    for number in range(5):
+        writer.begin(f"f{number}")
+        data = CONTENT[: MIB // 2]
+        writer.add(memoryview(data))
+        assert writer.end(sha256(data).hexdigest())
+    assert sorted(path.name for path in tmp_path.glob("f*")) == ["f0", "f1", "f2", "f3"]
+    target.finish()
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("at", [60, -1], ids=["header", "content"])
+def test_a_large_encrypted_file_that_was_spoilt_while_it_waited_is_fetched_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "LARGE", 100_000)
+    lab = ArchiveLab(tmp_path)
+    unit = lab.units[0]
+    lab.make(unit)
+    lab.upload(unit, "crypt")
+    sealed = next((tmp_path / "crypt").rglob("*_0001.avi.age"))
+    waiting = bytearray(sealed.read_bytes())
+    waiting[at] ^= 1
+    key = str(sealed.relative_to(tmp_path / "crypt"))
+    partial = fetch.partial_path(lab.paths.restored / "crypt", key.replace("/", "_"))
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(waiting)
+    with pytest.raises(restore.NotWhatWasArchived):
+        lab.restore(unit, "crypt")
+    folder = lab.restore(unit, "crypt")
+    assert (folder / "vid" / unit.session / sealed.stem).exists()
+    assert not partial.exists()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ecogvault.age.errors import HeaderError, HeaderMacError, PayloadError
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged
 from ecogvault.restore.errors import NotWhatWasArchived
@@ -96,7 +97,7 @@ def fetched(
                         progress(len(piece))
             stream.seek(0)
             yield stream, tree.hexdigest()
-        except (Damaged, NotWhatWasArchived, WrongBytes):
+        except (PayloadError, HeaderError, HeaderMacError, Damaged, NotWhatWasArchived, WrongBytes):
             partial.unlink()
             raise
         partial.unlink()

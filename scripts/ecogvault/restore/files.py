@@ -25,6 +25,7 @@ from ecogvault.tarball.target import CheckedWriter, Target
 
 LARGE = 64 * 1024 * 1024
 """From this size on (bytes), what was fetched of a file waits for the rest when a restore is interrupted."""
+_TOGETHER = 16 * 1024 * 1024  # files that came wait for their names until they have so many bytes
 _STEP = 1024 * 1024
 
 
@@ -48,7 +49,7 @@ def restore_files(
         (entry.path, entry.sha256) for entry in manifest
     ):
         raise NotWhatWasArchived(f"the manifest of {unit} at {store.name} is not the one that its statement describes")
-    target = Target(folder)
+    target = Target(folder, together=_TOGETHER)
     excluded = set(copy.excluded)
     wanted = [entry for entry in manifest if entry.path not in excluded and only in (None, entry.path)]
     if not wanted:
@@ -69,9 +70,12 @@ def restore_files(
             iter(waiting),
             stopping=fetcher.stopping,
         )
-        target.finish()
     finally:
-        target.discard()
+        # Also when another file failed: what came whole is not fetched again.
+        try:
+            target.finish()
+        finally:
+            target.discard()
     return manifest
 
 
@@ -105,8 +109,11 @@ class _Fetcher:
                 partial = partial_path(self._folder, key.replace("/", "_"))
                 with fetched(self._store, key, partial, size=int(one["size"]), version_id=one["version_id"]) as (
                     stream,
-                    _,
+                    sha256_tree,
                 ):
+                    # A damaged header reads as one that no key opens: where the digest is known, it decides first.
+                    if one["sha256_tree"] and one["sha256_tree"] != sha256_tree:
+                        raise self._wrong(entry)
                     self._write(stream, writer)
                     self._demand(writer, entry)
             else:
@@ -128,10 +135,13 @@ class _Fetcher:
 
     def _demand(self, writer: CheckedWriter, entry: Entry) -> None:
         if not writer.end(entry.sha256):
-            raise NotWhatWasArchived(
-                f"{entry.path} from {self._store.name} is not what its manifest says: restore it from another "
-                "destination, and have this copy replaced"
-            )
+            raise self._wrong(entry)
+
+    def _wrong(self, entry: Entry) -> NotWhatWasArchived:
+        return NotWhatWasArchived(
+            f"{entry.path} from {self._store.name} is not what its manifest says: restore it from another "
+            "destination, and have this copy replaced"
+        )
 
     def _until(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

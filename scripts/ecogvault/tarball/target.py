@@ -26,11 +26,15 @@ class OtherContent(EcogvaultError):
 class Target:
     """A folder that files are opened into: folders 0700, files 0600, each under its name only when it is whole.
 
-    All paths are below `folder/inside`; `folder` itself may be a link, nothing below it may.
+    All paths are below `folder/inside`; `folder` itself may be a link, nothing below it may. Files wait for their names
+    until there are 128 of them or, with `together`, until they have so many bytes: that much has to be written again
+    after a `kill -9`.
     """
 
-    def __init__(self, folder: Path, inside: str = "") -> None:
+    def __init__(self, folder: Path, inside: str = "", *, together: int | None = None) -> None:
         self.folder = folder
+        self._together = together
+        self._bytes = 0
         self._inside = f"{inside}/" if inside else ""
         self._made: set[Path] = set()
         self._whole: list[OpenedFile] = []
@@ -60,7 +64,8 @@ class Target:
         """
         with self._lock:
             self._whole.append(file)
-            if len(self._whole) >= _TOGETHER:
+            self._bytes += file.size
+            if len(self._whole) >= _TOGETHER or (self._together is not None and self._bytes >= self._together):
                 self._name_all()
 
     def finish(self) -> None:
@@ -83,6 +88,7 @@ class Target:
         for file in self._whole:
             file.name()
         self._whole.clear()
+        self._bytes = 0
 
     def _place(self, relative: str, *, make: bool) -> Path:
         path = self._inside + relative
@@ -112,12 +118,14 @@ class OpenedFile:
 
     def __init__(self, path: str, place: Path) -> None:
         self.path = path
+        self.size = 0
         self._place = place
         self._temporary = temporary_beside(place)
         self._descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, view: memoryview) -> None:
         """Add bytes; OSError as it comes."""
+        self.size += len(view)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
