@@ -507,17 +507,30 @@ def test_after_a_job_expired_in_the_middle_only_the_rest_is_asked_for(lab: Vault
     assert_restored(lab, unit)
 
 
-def test_damage_in_the_vault_is_found_before_anything_is_opened(lab: VaultLab) -> None:
+@pytest.mark.parametrize("broken", [False, True], ids=["in one stretch", "in two, without a checksum"])
+def test_damage_in_the_vault_is_found_before_anything_is_opened(lab: VaultLab, broken: bool) -> None:
     unit = lab.units[0]
     lab.store(unit)
     one = lab.object(unit)
     lab.server.order(damage={"vault": lab.vault, "archive": one["archive_id"], "offset": 1000})
     ask(lab, unit)
     lab.server.pass_time(5 * HOUR)
+    if broken:
+        lab.server.faults({"operation": "GetJobOutput", "break": "body", "after": 1, "count": 1})
     said = ask(lab, unit)
-    assert "is not" in said[0]
+    assert ("signed statement describes" if broken else "not what the service confirms") in said[0]
     assert said[-1].startswith("FAILED 1 of the units")
     assert not (lab.paths.restored_record("glacier", unit).parent / str(unit)).exists()
+
+
+def test_a_byte_that_changed_on_its_way_is_brought_once_more(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    lab.server.faults({"operation": "GetJobOutput", "break": "flip", "after": 1, "count": 1})
+    ask(lab, unit)
+    assert_restored(lab, unit)
 
 
 def test_a_wrong_archive_id_the_policy_and_a_lack_of_capacity_are_explained(lab: VaultLab) -> None:

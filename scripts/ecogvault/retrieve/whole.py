@@ -23,6 +23,7 @@ from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import partial_path
 from ecogvault.restore.proof import demand_manifest, note_restored, write_proof
 from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.glacier_types import JobGone, JobState
 from ecogvault.stores.vault_description import parse
 from ecogvault.tarball import open_sealed_tarball
@@ -225,9 +226,16 @@ def _fetch(store: "VaultStore", one: Wanted, job: Mapping[str, Any]) -> None:
         have = min(stream.seek(0, os.SEEK_END), one.size)
         if have < start:
             raise JobGone(f"{one.unit}: what was fetched before is not here any more")
-        stream.seek(have)
-        for piece in store.output(job["job_id"], str(one.unit), have - start, one.size - start):
-            stream.write(piece)
+        for last in (False, True):
+            stream.seek(have)
+            try:
+                for piece in store.output(job["job_id"], str(one.unit), have - start, one.size - start):
+                    stream.write(piece)
+                break
+            except WrongBytes:
+                stream.truncate(have)  # a connection may have been at fault: what it brought is brought once more
+                if last:
+                    raise
         os.fsync(descriptor)
 
 
