@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from azure.core.exceptions import DeserializationError, HttpResponseError
 from azure.storage.blob import ContainerSasPermissions, ContentSettings, StandardBlobTier, generate_container_sas
 from content import META, Recorded, pattern, tree
@@ -16,7 +17,10 @@ from places import BLOCK as PART
 from places import Account, Container
 from test_s3 import Proxy, proxied
 
-from ecogvault.config import Destination
+from ecogvault import cli
+from ecogvault.config import Destination, check
+from ecogvault.naming import Unit
+from ecogvault.paths import Paths
 from ecogvault.stores import (
     Absent,
     BytesSource,
@@ -45,6 +49,7 @@ from ecogvault.stores.errors import (
 )
 from ecogvault.stores.parts import part_size_for
 from ecogvault.stores.pieces import MIB
+from ecogvault.transfer import transfer_state
 
 MARKER = b"MARKER-IN-THE-BODY"
 
@@ -309,6 +314,34 @@ def test_unfinished_uploads_are_listed_and_ended(container, monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", sas(container, "rcwl"))
     with pytest.raises(Denied, match="a week after the last one"):
         container.account.store(container.name).end(one)
+
+
+def test_cleanup_and_preflight_know_containers_by_their_verbs(container, tmp_path, capsys):
+    code = "df5c5206"
+    abandoned, waiting = (f"{code}/{code}_{n}_vid.g1.tar.zst.age" for n in (1, 2))
+    place = {"type": "azure", "zone": "outside", "form": "tarball", "account_url": container.account.account_url}
+    values = {"results": str(tmp_path / "results"), "destinations": {"azure": {**place, "container": container.name}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    paths = Paths.of(check(values))
+    paths.subject(code).mkdir(parents=True)
+    for key in (abandoned, waiting, "somebody/else's.bin"):
+        with transfer_state(paths.transfer("azure", Unit(code, 2, "vid")), tmp_path / "s.json", what="a test") as state:
+            known = state.upload(key) if key == waiting else UploadState.in_memory()
+            interrupted(container.store(), key, pattern(3 * PART), 2 * PART, known)
+
+    def run(*words: str) -> tuple[int, str]:
+        return cli.main(["--config", str(tmp_path / "config.yaml"), *words]), capsys.readouterr().out
+
+    status, said = run("cleanup", "--older-than", "0", "--remove", "--yes")
+    assert status == 0
+    assert f"azure: {abandoned} in container {container.name}: {2 * PART} bytes" in said
+    assert "left alone (the next run goes on with it): 1 uploads" in said
+    assert "left alone (not ours): 1 uploads" in said
+    assert "Amazon" not in said
+    assert [container.uncommitted(key) for key in (abandoned, waiting, "somebody/else's.bin")] == [0, 2, 2]
+    status, said = run("preflight")
+    assert status == 0
+    assert "it is private" in said
 
 
 # --- who may, and what is said ----------------------------------------------------------------------------------------
