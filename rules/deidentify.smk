@@ -28,7 +28,9 @@ rule deidentify_edf:
         mem_mb=200,
     params:
         format=DEIDENTIFY_FORMAT,
-        policy=PLAN.policy,
+        policy=lambda wildcards: PLAN.policy(
+            wildcards.code, wildcards.n, wildcards.kind
+        ),
         redactions=lambda wildcards: PLAN.redactions(
             wildcards.code, wildcards.n, wildcards.kind
         ),

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, edf, evidence, gate, intake, layout, review
+from ecogvault import closing, edf, evidence, gate, intake, layout, registry, review
 from ecogvault.config import Config, ConfigError, check
 from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
 from ecogvault.estate import restore as estate
@@ -17,11 +17,13 @@ from ecogvault.estate.journal import Adopted
 from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
+from ecogvault.intake.slip import read_names
 from ecogvault.ledger import copies
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.phi import Verdict, read_verdict, shown
 from ecogvault.private import Private, open_private
+from ecogvault.records import read_record
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
 from ecogvault.verify import chosen_units
@@ -227,9 +229,30 @@ class Plan:
         return asked.named_file(str(self.config["file"]))[1] if self.config["file"] else None
 
     @cached_property
-    def policy(self) -> str:
-        """What the policy of recordings' headers says, as a digest: another one de-identifies them again."""
+    def _policy(self) -> str:
         return edf.read_policy(self.config["policy"]).digest
+
+    def policy(self, code: str, number: str, kind: str) -> str:
+        """What the policy of recordings' headers says, as a digest: another one de-identifies them again.
+
+        A recording whose raw file is gone keeps the one that it was made by: the job would fail, and leave nothing.
+        """
+        unit = Unit(code, int(number), kind)
+        try:
+            made_by = str(read_record(self.paths.record(unit))["policy"]["digest"])
+        except (FileNotFoundError, Damaged):
+            return self._policy
+        return self._policy if made_by == self._policy or self._has_raw(unit) else made_by
+
+    def _has_raw(self, unit: Unit) -> bool:
+        folders = {part.part: part.path for part in registry.parts(self._registered, unit.code)}
+        return all((folders[name.part] / name.raw).is_file() for name in read_names(self.paths, unit))
+
+    @property
+    def outdated(self) -> list[Unit]:
+        """Recordings that another policy made, and that cannot be made anew, since their raw files are gone."""
+        recordings = [unit for unit in self.units if unit.kind in RECORDING_KINDS]
+        return [one for one in recordings if self.policy(one.code, str(one.number), one.kind) != self._policy]
 
     @property
     def unnumbered(self) -> dict[str, str]:
@@ -383,12 +406,19 @@ def _registry_waits(made: Plan) -> list[str]:
 
 def _waiting(made: Plan) -> list[str]:
     found = []
+    outdated = made.outdated
     for subject in made.subjects:
         if subject.waiting:
             found.append(f"{subject.waiting} new items of {subject.code}: ecogvault order {subject.code} --accept")
         if subject.outdated:
             found.append(
                 f"{len(subject.outdated)} units of {subject.code} keep the dates and names that they were made with: "
+                "their raw files are not there"
+            )
+        kept = sum(unit.code == subject.code for unit in outdated)
+        if kept:
+            found.append(
+                f"{kept} recordings of {subject.code} keep the policy that they were made by: "
                 "their raw files are not there"
             )
         if subject.left:

@@ -17,6 +17,7 @@ from ecogvault.intake.slip import RawChanged, read_names
 from ecogvault.manifest import FileChanged, Manifest, check
 from ecogvault.naming import Unit
 from ecogvault.records import read_record
+from ecogvault.workflow import Plan, _waiting
 
 VTC = "\n" * 10 + "Quellmotz 1_0001.avi [03/03/2002 01:05:12.000]\n"
 
@@ -200,3 +201,22 @@ def test_the_configured_policy_is_what_recordings_are_made_by(lab: Lab) -> None:
     assert edf.identification(coded).patient_field == f"{lab.code} F X X"
     make(lab, unit)
     assert edf.identification(coded).patient_field == f"{lab.code} X X X"
+
+
+def test_a_recording_whose_raw_file_is_gone_keeps_the_policy_that_it_was_made_by(lab: Lab) -> None:
+    unit = lab.unit(1, "edf")
+    make(lab, unit)
+    limited = replace(lab.config, values={**lab.config.values, "policy": "limited-dataset"})
+    digest = {name: edf.shipped(name).digest for name in ("lab", "limited-dataset")}
+
+    def asked() -> tuple[str, list[Unit], str]:
+        made = Plan(limited, lab.private, (lab.look(),))
+        return made.policy(lab.code, "1", "edf"), made.outdated, " ".join(_waiting(made))
+
+    policy, outdated, told = asked()
+    assert (policy, outdated) == (digest["limited-dataset"], [])
+    assert "policy" not in told
+    (lab.raw / "Quellmotz 1.edf").unlink()
+    policy, outdated, told = asked()
+    assert (policy, outdated) == (digest["lab"], [unit])
+    assert f"1 recordings of {lab.code} keep the policy that they were made by" in told
