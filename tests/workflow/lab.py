@@ -39,7 +39,9 @@ TARGETS = frozenset("all order deidentify seal upload restore".split())  # rules
 SECONDS = 240  # after which a command is taken to hang
 _JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .+\n)*)", re.MULTILINE)
 # The vendor's own files, which hold names in their bytes, never in their names.
-_VENDOR = re.compile(r"(results/[^/]+/vid|restored/[^/]+/[^/]+/vid|nas/(superseded/g\d+/)?video)/.+")
+_VENDOR = re.compile(
+    r"(results/[^/]+/vid|restored/[^/]+/[^/]+/vid|restored/[^/]+/[^/]+_old|modernised|nas/(superseded/g\d+/)?video)/.+"
+)
 
 
 class Job(NamedTuple):

@@ -144,11 +144,11 @@ def _opened(config: Config, one: Adopted, known: Mapping[str, Unit]) -> State:
     odd = sum(not name for name in names)
     if odd:
         return State(one, "opened", f"{odd} of its files do not bear coded names: look at them in the folder")
-    units = {known.get(name.rpartition("/")[2].casefold()) for name in names}
-    missing = sum(name.rpartition("/")[2].casefold() not in known for name in names)
+    units = [_unit(known, name, str(each["sha256"])) for name, each in zip(names, one.files, strict=True)]
+    missing = units.count(None)
     if missing:
         return State(one, "opened", f"{missing} of its files are not archived yet: ecogvault order {one.code}")
-    for unit in sorted(filter(None, units)):
+    for unit in sorted(set(filter(None, units))):
         why = _lacks(config, unit)
         if why:
             return State(one, "opened", f"{unit}{why}")
@@ -175,12 +175,17 @@ def _lacks(config: Config, unit: Unit) -> str:
 
 
 def _archived(paths: Paths, code: str) -> dict[str, Unit]:
-    """The unit of each archived file, by its own name, case folded."""
+    """The unit of each archived file of a subject, by its SHA-256 and by its own name, case folded."""
     found = {}
     for path in sorted(paths.subject(code).glob("manifest/*.tsv")):
         for entry in Manifest.read(path):
-            found[entry.path.rpartition("/")[2].casefold()] = Unit.parse(path.stem)
+            found[entry.path.rpartition("/")[2].casefold()] = found[entry.sha256] = Unit.parse(path.stem)
     return found
+
+
+def _unit(known: Mapping[str, Unit], name: str, sha256: str) -> Unit | None:
+    """The unit that holds a file: by its content, or by its name where scrubbing made other content of it."""
+    return known.get(sha256) or known.get(name.rpartition("/")[2].casefold())
 
 
 def _register(config: Config, private: Private, code: str) -> None:
