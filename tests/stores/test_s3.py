@@ -13,7 +13,7 @@ from places import PART
 
 from ecogvault.config import Destination
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, StoreError, Unknown, UploadState, open_store
-from ecogvault.stores.errors import BadSettings, BucketMissing, NoCredentials, Unreachable, WrongBytes
+from ecogvault.stores.errors import BadSettings, BucketMissing, NoCredentials, NotFound, Unreachable, WrongBytes
 from ecogvault.stores.parts import part_size_for
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
@@ -346,6 +346,18 @@ def test_403_is_asked_once_and_not_retried(server, monkeypatch):
         assert len(proxy.requests) == 1
 
 
+def test_404_is_an_answer_and_not_retried(server):
+    bucket = server.bucket()
+    with proxied(server.endpoint_url) as proxy:
+        store = server.store(bucket, endpoint_url=proxy.endpoint_url, attempts=5)
+        store.preflight()
+        proxy.requests.clear()
+        assert store.head("k") == Absent()
+        with pytest.raises(NotFound, match="k in bucket"):
+            b"".join(store.get("k"))
+        assert len(proxy.requests) == 2
+
+
 def test_a_small_new_object_costs_two_requests(server):
     bucket = server.bucket()
     with proxied(server.endpoint_url) as proxy:
@@ -370,5 +382,5 @@ def test_a_store_is_opened_from_the_configuration(server):
     assert store.where == f"bucket {bucket}"
     with pytest.raises(BadSettings, match="part_size_mib"):
         open_store(Destination("s3", settings | {"part_size_mib": 4}), "vid")
-    with pytest.raises(BadSettings, match="glacier"):
-        open_store(Destination("cold", {"type": "glacier"}), "vid")
+    with pytest.raises(BadSettings, match="tape"):
+        open_store(Destination("cold", {"type": "tape"}), "vid")
