@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo      a made-up hospital export through the whole graph, on a local S3 server (4 minutes)"
+	@echo "make demo      a made-up hospital export through the whole graph, on local servers (4 minutes)"
 	@echo "make test      all tests (10 minutes on 2 cores)"
 	@echo "make test-slow the tests that take minutes each: the demo, kills, signals, faults, Slurm"
 	@echo "make lint      ruff, snakefmt, snakemake --lint, mypy"

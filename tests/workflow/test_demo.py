@@ -89,12 +89,12 @@ def test_the_demo_shows_its_commands_and_ends_with_every_unit_at_every_destinati
     commands = re.findall(r"^\$ (.+)$", first, re.MULTILINE)
     for word in ("keygen", "register", "order", "review", "--dry-run", "verify", "restore"):
         assert any(word in command.split() for command in commands), word
-    assert sum(command.startswith("snakemake ") for command in commands) == 5
+    assert sum(command.startswith("snakemake ") for command in commands) == 7
     evidence = table(first)
     units = {unit for unit, _ in evidence}
     assert len({unit.partition("_")[0] for unit in units}) == 2
     assert {unit.rpartition("_")[2] for unit in units} == {"edf", "vid", "sync"}
-    assert set(evidence) == {(unit, destination) for unit in units for destination in ("s3", "deep", "nas")}
+    assert set(evidence) == {(unit, destination) for unit in units for destination in ("s3", "deep", "glacier", "nas")}
     assert sorted(set(evidence.values())) == ["listed", "restored"]
     assert list(evidence.values()).count("restored") == 1
     for _, where in demo.whereabouts(Path("demo")):
@@ -214,7 +214,7 @@ def test_the_demo_outside_the_project_says_where_to_run_it(tmp_path: Path) -> No
 
 def test_the_demos_configuration_has_the_servers_address_and_its_own_folder(tmp_path: Path) -> None:
     target = tmp_path / "config.yaml"
-    demo.write_config(ROOT / demo.TEMPLATE, target, tmp_path / "x", "http://127.0.0.1:1")
+    demo.write_config(ROOT / demo.TEMPLATE, target, tmp_path / "x", {"s3": "http://127.0.0.1:1"})
     config = load(target)
     assert config.private == tmp_path / "x" / "private"
     assert config.destinations["nas"].settings["path"] == str(tmp_path / "x" / "nas")

@@ -1,6 +1,6 @@
 """The demo: a made-up hospital export through the whole graph, by the commands that a person would type.
 
-Everything lies below one folder (`demo/`), and the local S3 server runs only while the demo does. A second run finds
+Everything lies below one folder (`demo/`), and the local servers run only while the demo does. A second run finds
 everything in place. The configuration is config/demo.yaml, with the server's address filled in.
 """
 
@@ -28,6 +28,7 @@ from ecogvault.person import Person
 from ecogvault.private import open_private
 from ecogvault.sandbox import servers
 from ecogvault.sandbox.export import HARD_NAME, PLAIN_NAME, make_export, write_person_files
+from ecogvault.sandbox.glacier import service as glacier
 from ecogvault.sandbox.processes import SandboxError
 from ecogvault.sandbox.service import Details
 from ecogvault.synctext import SNC_HEADER_LINES, VTC_HEADER_LINES, is_table
@@ -100,25 +101,27 @@ def run(folder: Path) -> tuple[Path, list[Shown]]:
     if not TEMPLATE.is_file() or not Path("Snakefile").is_file():
         raise SandboxError(f"the demo needs the Snakefile and {TEMPLATE}: run it in the project's folder")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _terminated_as_interrupted(), servers.running(folder / "sandbox", only=["s3"]) as services:
+    with _terminated_as_interrupted(), servers.running(folder / "sandbox", only=["s3", "glacier"]) as services:
         config_file = folder / "config.yaml"
-        config = write_config(TEMPLATE, config_file, folder, services.s3["endpoint_url"])
+        addresses = {"s3": services.s3["endpoint_url"], "glacier": services.glacier["endpoint_url"]}
+        config = write_config(TEMPLATE, config_file, folder, addresses)
         _buckets(config, services.s3)
+        _vaults(config, services.glacier)
         shell = _Shell(_environment(services.s3))
         _prepare(shell, folder, config_file, config)
-        _archive(shell, config_file, config)
+        _archive(shell, config_file, config, services.glacier)
         return config_file, shown(config)
 
 
-def write_config(template: Path, target: Path, folder: Path, endpoint_url: str) -> Config:
-    """The demo's configuration with paths below `folder` and the server's address, written to `target`."""
+def write_config(template: Path, target: Path, folder: Path, addresses: Mapping[str, str]) -> Config:
+    """The demo's configuration with paths below `folder` and the servers' addresses by type, written to `target`."""
     values = yaml.safe_load(template.read_text(encoding="utf-8"))
     placed = _map_texts(
         values, lambda text: str(folder / text.removeprefix(TEMPLATE_FOLDER)) if _is_ours(text) else text
     )
     for destination in placed["destinations"].values():
-        if destination["type"] == "s3":
-            destination["endpoint_url"] = endpoint_url
+        if destination["type"] in addresses:
+            destination["endpoint_url"] = addresses[destination["type"]]
     text = f"# Written by the demo from {template}.\n" + yaml.safe_dump(placed, sort_keys=False)
     with replacing(target, mode=0o600) as stream:
         stream.write(text.encode())
@@ -171,6 +174,8 @@ def whereabouts(folder: Path) -> list[tuple[str, Path]]:
         ("everything by code", folder / "results"),
         ("the copy inside the building", folder / "nas"),
         ("the local S3 server's data", folder / "sandbox" / "s3"),
+        ("the local vault service's data", folder / "sandbox" / "glacier"),
+        ("what the vault lists", folder / "results" / "inventory" / "glacier.tsv"),
         ("what was restored", folder / "restored"),
         ("the two age identities", folder / "keys"),
         ("one log per job", Path("logs")),
@@ -223,7 +228,7 @@ def _register(shell: _Shell, config_file: Path, folder: Path, hospital: Path, pe
         shutil.rmtree(written.parent)
 
 
-def _archive(shell: _Shell, config_file: Path, config: Config) -> None:
+def _archive(shell: _Shell, config_file: Path, config: Config, vaults: Details) -> None:
     """What a lab does with each export."""
     snakemake = ("snakemake", "--configfile", config_file)
     quiet = ("--cores", "2", "--quiet", "rules", "reason", "host")
@@ -246,6 +251,10 @@ def _archive(shell: _Shell, config_file: Path, config: Config) -> None:
         print(f"{text}: {row}")
     print("\n# Is everything where the ledgers say it is?", flush=True)
     shell(*snakemake, *quiet, "--", "verify")
+    print("\n# A vault says a day later what it holds, and takes hours for that; the local one's clock is put forward:")
+    for hours in (24, 6):
+        glacier.order(vaults, advance=3600 * hours)
+        shell(*snakemake, *quiet, "--config", "from=glacier", "--", "verify")
     print("\n# A session folder comes back from its sealed tarball, and is compared file by file:")
     units = [line.unit for line in shown(config) if line.destination == RESTORED_FROM and line.unit.kind == "vid"]
     wanted = ("--config", f"unit={units[0]}", f"from={RESTORED_FROM}")
@@ -269,6 +278,17 @@ def _environment(s3: Details) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
+
+
+def _vaults(config: Config, details: Details) -> None:
+    """Make the vaults that the configuration names."""
+    import boto3
+
+    keys = {name: details[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
+    client = boto3.client("glacier", region_name=details["region"], **keys)
+    for destination in config.destinations.values():
+        if destination.type == "glacier":
+            client.create_vault(vaultName=destination.settings["vault"])
 
 
 def _buckets(config: Config, s3: Details) -> None:
