@@ -205,7 +205,7 @@ def deliver(
         try:
             shipment.store.require_mounted()
         except BucketMissing:
-            if _has_copies(config, name):
+            if has_copies(config, name):
                 raise
     state.expect(to_send(shipment))
     send(shipment)
@@ -218,7 +218,7 @@ def deliver(
     return copy, sent
 
 
-def _has_copies(config: Config, name: str) -> bool:
+def has_copies(config: Config, name: str) -> bool:
     """Whether any ledger knows a complete copy at destination `name`."""
     journals = config.results.glob(f"*/ledger/{name}/*.jsonl")
     return any(copy.evidence for journal in journals for copy in ledger.copies(journal).values())

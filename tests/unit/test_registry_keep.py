@@ -29,6 +29,7 @@ from ecogvault.registry_copy.contents import snapshot
 from ecogvault.registry_copy.digest import digest, record_path
 from ecogvault.registry_copy.keep import keep_registry, next_time
 from ecogvault.statement import StatementError, read_signers
+from ecogvault.stores.errors import BucketMissing
 from ecogvault.stores.folder import FolderStore
 
 DIGEST = "0123456789ab"
@@ -240,7 +241,7 @@ def test_an_interrupted_copy_goes_on_as_the_same_one(
     with dying(monkeypatch, suffix):
         keep(config)
     started = [path.name[:16] for path in (config.private / "transfer/registry/nas").glob("*.age")]
-    with pytest.raises(fetch.NoRegistryCopy):
+    with pytest.raises((fetch.NoRegistryCopy, BucketMissing)):  # the latter of a folder with nothing in it at all
         fetch.chosen(store_of(config), None)
     keep(config)
     assert [one.at for one in fetch.copies(store_of(config))] == started
@@ -327,3 +328,13 @@ def test_a_damaged_exchanged_or_foreign_copy_is_refused_and_leaves_nothing(confi
         bring_back(config, tmp_path / "back")
     assert not (tmp_path / "back").exists()
     assert not list(tmp_path.glob(".back*"))
+
+
+def test_a_folder_that_is_empty_though_copies_went_there_is_one_that_is_not_mounted(config: Config) -> None:
+    keep(config)
+    nas = store_of(config).root
+    for path in sorted(nas.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    with pytest.raises(BucketMissing, match="is empty, though copies were put there"):
+        keep(config)
+    assert list(nas.iterdir()) == []

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ecogvault.archive import has_copies
 from ecogvault.config import Config
 from ecogvault.errors import Damaged
 from ecogvault.keys import registry_recipients
@@ -23,6 +24,7 @@ from ecogvault.registry_copy import UNIT
 from ecogvault.registry_copy.contents import snapshot
 from ecogvault.registry_copy.digest import record_path
 from ecogvault.registry_copy.fetch import (
+    RegistryCopy,
     copies,
     newest_believed,
     registry_store,
@@ -33,6 +35,7 @@ from ecogvault.registry_copy.shelf import Shelf, with_statement
 from ecogvault.send.shipment import tree_hash_of
 from ecogvault.statement import read_signers, statement_sha256
 from ecogvault.stores import BytesSource, Present, Store, file_source
+from ecogvault.stores.errors import BucketMissing
 from ecogvault.tarball import seal
 from ecogvault.transfer import TransferState, transfer_state
 
@@ -82,7 +85,7 @@ def keep_registry(config: Config, private: Private, name: str, digest: str, reco
 
 def _have(config: Config, store: Store, state: TransferState, work: Path, manifest: Manifest) -> tuple[Kept, str]:
     """Have what `manifest` lists at the destination, sent or there already, with a remark on which it was."""
-    found = copies(store)
+    found = _copies(config, store)
     newest = newest_believed(store, found, _signers(config))
     before = newest[1] if newest else None
     if newest is not None and newest[1]["manifest_sha256"] == manifest.sha256:
@@ -93,6 +96,20 @@ def _have(config: Config, store: Store, state: TransferState, work: Path, manife
         _seal(config, work, at, manifest, before)
     kept = _send(store, state, work, at)
     return kept, f"{len(manifest)} files, {kept.size} bytes sent"
+
+
+def _copies(config: Config, store: Store) -> list[RegistryCopy]:
+    """The copies at the destination; none in a folder that is new and has nothing in it yet.
+
+    One to which copies of anything went is empty because it is not mounted. Raises BucketMissing, StoreError.
+    """
+    try:
+        return copies(store)
+    except BucketMissing:
+        earlier = record_path(Paths.of(config), store.name, "").parent.glob(f"{store.name}.*.json")
+        if has_copies(config, store.name) or any(earlier):
+            raise
+        return []
 
 
 def next_time(now: datetime, newest: str | None) -> str:
