@@ -5,7 +5,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
+
 from ecogvault.sandbox.glacier.service import order
+from ecogvault.sandbox.servers import Services
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -17,6 +20,12 @@ class VaultServer:
 
     details: dict[str, Any]
     client: Any
+
+    @classmethod
+    def of(cls, services: Services) -> "VaultServer":
+        """The vault service among servers that run, whatever credentials the environment has."""
+        keys = {name: services.glacier[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
+        return cls(services.glacier, boto3.client("glacier", region_name=services.glacier["region"], **keys))
 
     def vault(self) -> str:
         """A new vault."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 pytest.register_assert_rewrite("lab", "leaks")
@@ -42,9 +41,7 @@ def s3_server(services: Services) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def vaults(services: Services) -> VaultServer:
     """The vault service for all labs of this worker, whose clock the tests move."""
-    keys = {name: services.glacier[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
-    client = boto3.client("glacier", region_name=services.glacier["region"], **keys)
-    return VaultServer(services.glacier, client)
+    return VaultServer.of(services)
 
 
 @pytest.fixture
