@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from test_s3 import proxied
 
-from ecogvault import ledger
+from ecogvault import ledger, rehash
 from ecogvault.age import generate
-from ecogvault.config import check
+from ecogvault.config import Config, check
 from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Entry, Manifest, sha256_of
 from ecogvault.naming import Unit
@@ -51,8 +51,7 @@ class Session:
             sent = self.send_through(proxy.endpoint_url, generation, encrypt)
             return Counter(line.split()[0].decode() for line in proxy.requests), sent
 
-    def send_through(self, endpoint_url: str, generation: int, encrypt: bool = True) -> dict[str, int]:
-        """Send what is there as a generation; bytes sent by key."""
+    def config(self, endpoint_url: str, encrypt: bool = True) -> Config:
         s3 = {
             "type": "s3",
             "zone": "inside",
@@ -64,7 +63,11 @@ class Session:
             "part_size_mib": 5,
         }
         names = {"results": str(self.folder / "results"), "private": str(self.folder / "private")}
-        config = check({**names, "signers": str(self.folder / "signers.txt"), "destinations": {"s3": s3}})
+        return check({**names, "signers": str(self.folder / "signers.txt"), "destinations": {"s3": s3}})
+
+    def send_through(self, endpoint_url: str, generation: int, encrypt: bool = True) -> dict[str, int]:
+        """Send what is there as a generation; bytes sent by key."""
+        config = self.config(endpoint_url, encrypt)
         manifest, sent = self.manifest, {}
 
         def note(one: dict[str, object], count: int) -> None:
@@ -129,6 +132,20 @@ def test_a_file_that_is_not_what_its_manifest_says_is_not_sent(server, tmp_path,
     with pytest.raises(EcogvaultError, match=f"{UNIT.session}_00003.erd"):
         session.send(1, encrypt)
     assert not [one.key for one in server.store(session.bucket).list() if "_00003" in one.key]
+
+
+def test_the_checksums_that_the_service_keeps_are_those_of_the_ledger(server, tmp_path):
+    session = Session(server, tmp_path, 12)
+    session.send(1)
+    line = ledger.event("acknowledged", 1, session.manifest.sha256, bytes_sent=1)
+    ledger.append(session.journal, line, mode=0o600, group=None)
+    config = session.config(server.endpoint_url)
+    asked = rehash.ask(config, config.destinations["s3"], [UNIT])
+    # The files, their manifest and their statement; HOW-TO-OPEN.txt is not in the ledger.
+    assert (asked.agree, asked.kept_none, asked.faults) == (14, 0, [])
+    key = next(str(one["key"]) for one in ledger.copies(session.journal)[1].objects)
+    server.client.put_object(Bucket=session.bucket, Key=key, Body=b"other", ChecksumAlgorithm="CRC64NVME")
+    assert rehash.ask(config, config.destinations["s3"], [UNIT]).faults == [f"{key} is wrong"]
 
 
 @pytest.mark.slow
