@@ -101,6 +101,11 @@ def summary(
     return lines
 
 
+def say(text: str) -> None:
+    """One line to the person who started the run."""
+    print(f"ecogvault: {text}", file=sys.stderr)
+
+
 def own_command(arguments: Sequence[str] | None = None) -> str:
     """The command line of this run, as it can be typed again."""
     return shlex.join(["snakemake", *(sys.argv[1:] if arguments is None else arguments)])

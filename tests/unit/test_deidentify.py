@@ -17,7 +17,8 @@ from ecogvault.intake.slip import RawChanged, read_names
 from ecogvault.manifest import FileChanged, Manifest, check
 from ecogvault.naming import Unit
 from ecogvault.records import read_record
-from ecogvault.workflow import Plan, _waiting
+from ecogvault.workflow import Plan
+from ecogvault.workflow.told import waiting
 
 VTC = "\n" * 10 + "Quellmotz 1_0001.avi [03/03/2002 01:05:12.000]\n"
 
@@ -211,7 +212,7 @@ def test_a_recording_whose_raw_file_is_gone_keeps_the_policy_that_it_was_made_by
 
     def asked() -> tuple[str, list[Unit], str]:
         made = Plan(limited, lab.private, (lab.look(),))
-        return made.policy(lab.code, "1", "edf"), made.outdated, " ".join(_waiting(made))
+        return made.policy(lab.code, "1", "edf"), made.outdated, " ".join(waiting(made))
 
     policy, outdated, told = asked()
     assert (policy, outdated) == (digest["limited-dataset"], [])

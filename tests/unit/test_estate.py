@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from archive_lab import ArchiveLab
-from legacy_builder import AVI, PASSWORD, encrypted, packed, tar
 
 from ecogvault.age import BadIdentity
 from ecogvault.config import Config, ConfigError, check
@@ -17,6 +16,7 @@ from ecogvault.legacy import NoCombination
 from ecogvault.naming import Unit
 from ecogvault.registry import make_person
 from ecogvault.registry.existing import register_existing
+from legacy_builder import AVI, PASSWORD, encrypted, packed, tar
 
 CODE = "df5c5206"
 DEEP = f"media/lab/disk/{CODE}/{CODE}_3/{CODE}_3"

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from legacy_builder import AVI, FILES, NOISE, PASSWORD, encrypted, packed, special, tar, to_block
 
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import mark_alive
 from ecogvault.legacy import LegacyDamaged, Made, NoCombination, Opened, Unsupported, open_legacy
 from ecogvault.tarball import OtherContent, UnsafePath
+from legacy_builder import AVI, FILES, NOISE, PASSWORD, encrypted, packed, special, tar, to_block
 
 MIB = 1024 * 1024
 

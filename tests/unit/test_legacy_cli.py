@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from legacy_builder import AVI, FILES, PASSWORD, encrypted, packed, special, tar, to_block
 
 from ecogvault.cli import main
 from ecogvault.cli.legacy_open import NOT_PROVEN
+from legacy_builder import AVI, FILES, PASSWORD, encrypted, packed, special, tar, to_block
 
 
 @pytest.fixture(autouse=True)

@@ -1,36 +1,25 @@
-"""What the Snakefile asks for: the plan of a run as lists of files. The library itself never imports Snakemake."""
+"""What the targets of the Snakefile ask for: the plan of a run as lists of files."""
 
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-from ecogvault import closing, edf, evidence, gate, intake, layout, registry, review
-from ecogvault.config import Config, ConfigError, check
-from ecogvault.errors import Damaged, EcogvaultError, safe_traceback
+from ecogvault import closing, edf, gate, registry, review
+from ecogvault.config import Config, ConfigError
+from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.estate import restore as estate
 from ecogvault.estate.journal import Adopted
-from ecogvault.files import lock, sweep_tree
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
 from ecogvault.intake.slip import read_names
 from ecogvault.ledger import copies
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
-from ecogvault.phi import Verdict, read_verdict, shown
-from ecogvault.private import Private, open_private
+from ecogvault.private import Private
 from ecogvault.records import read_record
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
 from ecogvault.verify import chosen_units
-
-# What is held until the process ends; the system lets go of it even after `kill -9`.
-_RUN = ExitStack()
-_SHORT = 10  # units that fall short and are named
 
 
 @dataclass(frozen=True)
@@ -197,11 +186,11 @@ class Plan:
                 return [str(estate.record_path(self.paths, one)) for one in self.old_copies]
             found = asked.wanted(self.config)
         except EcogvaultError as error:
-            _say(f"restore: {error}")
+            closing.say(f"restore: {error}")
             return [str(self.paths.restored / "asked.never")]
         for one in found:
             if one.why:
-                _say(f"restore: {one.path or one.unit} {one.why}")
+                closing.say(f"restore: {one.path or one.unit} {one.why}")
         return [str(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
 
     @cached_property
@@ -266,165 +255,9 @@ class Plan:
         return self.private
 
 
-def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
-    """The plan of a run. The main process checks the configuration and looks at the raw folders; jobs do neither.
-
-    Raises EcogvaultError. Writes nothing.
-    """
-    if not main_process:
-        config = Config(values)
-        private = open_private(config) if config.private.is_dir() else None
-        return Plan(config, private, tuple(intake.recorded(config, private)) if private else ())
-    config = check(values)
-    layout.check(config)
-    policy = edf.read_policy(config["policy"], check=True)
-    if config.shifts_dates:
-        policy.require_shifts()
-    if not config.private.exists():
-        announce(Plan(config, None, ()))
-        return Plan(config, None, ())
-    private = open_private(config)
-    made = Plan(config, private, tuple(intake.look(config, private)))
-    announce(made)
-    if made.units or made.registry_records:
-        from ecogvault import keys
-
-        if made.units:
-            keys.recipients(config)
-        if made.registry_records:
-            keys.registry_recipients(config)
-    return made
-
-
-def announce(made: Plan) -> None:
-    """Tell the person on stderr what the plan leaves out and why, and whether the folder is locked."""
-    advice = closing.lock_advice()
-    if advice is not None:
-        _say(advice)
-    for subject in made.subjects:
-        if subject.problem:
-            _say(f"{subject.code} is stopped: {subject.problem}")
-    for line in _waiting(made):
-        _say(f"waiting: {line}")
-    if made.private is None:
-        _say("nobody is registered yet: begin with `ecogvault register`")
-
-
-@contextmanager
-def explained(kind: type[Exception]) -> Iterator[None]:
-    """Turn our errors into `kind`, which the caller shows as a line and not as a traceback.
-
-    A foreign error may hold a raw path in its text: only its class and place are said.
-    """
-    try:
-        yield
-    except EcogvaultError as error:
-        raise kind(str(error)) from None
-    except OSError as error:
-        raise kind(f"a file cannot be read or written: {error.strerror}\n{safe_traceback(error)}") from None
-    except Exception as error:
-        raise kind(f"a fault in ecogvault itself:\n{safe_traceback(error)}") from None
-
-
-def freeze(made: Plan, kind: type[Exception]) -> None:
-    """Before the first job: write what the run was planned with, and hold the run's lock to its end. Raises `kind`."""
-    _RUN.enter_context(lock(closing.RUN_LOCK, what="this folder"))
-    if made.private is not None:
-        sweep_tree(made.config.private)
-        with explained(kind):
-            intake.freeze(made.config, made.private, made.subjects)
-
-
-def close(made: Plan, *, succeeded: bool) -> None:
-    """After the last job: what was done, what failed and why, what waits, and the next command."""
-    wanted = made.receipts
-    for line in closing.summary(
-        there=sum(Path(receipt).exists() for receipt in wanted),
-        wanted=len(wanted),
-        failed=closing.failures(made.began),
-        waiting=[*_waiting(made), *_to_review(made), *([] if succeeded else _registry_waits(made))],
-        named=_named(made),
-        succeeded=succeeded,
-        command=closing.own_command(),
-    ):
-        _say(line)
-    for line in _short(made):
-        _say(line)
-
-
 def _unnumbered(subject: SubjectPlan) -> str:
     if subject.problem:
         return subject.problem
     left = [f"{subject.waiting} items wait to be accepted"] if subject.waiting else []
     left += [f"{len(subject.left)} items have no number and are archived nowhere"] if subject.left else []
     return f"{' and '.join(left)}: ecogvault order {subject.code}" if left else ""
-
-
-def _short(made: Plan) -> list[str]:
-    """The units that have fewer proven copies than the lab's policy asks for."""
-    found = evidence.shortfalls(made.config, list(made.units))
-    more = [f"copies: and {len(found) - _SHORT} more units fall short"] if len(found) > _SHORT else []
-    return [f"copies: {one}" for one in found[:_SHORT]] + more
-
-
-def _named(made: Plan) -> list[str]:
-    """The units in which a name was found: their copies may have been made before the name was known."""
-    return [f"{verdict.unit} ({verdict.outcome}), in {shown(verdict)}" for verdict in _standing(made) if verdict.count]
-
-
-def _to_review(made: Plan) -> list[str]:
-    """What is said of annotations that wait for somebody to look at them, one line a subject."""
-    found: dict[str, list[Verdict]] = {}
-    for verdict in _standing(made):
-        if verdict.annotations:
-            found.setdefault(verdict.unit.code, []).append(verdict)
-    return [
-        f"free text in the annotations of {len(some)} recording(s) of {code}: ecogvault review {code}"
-        for code, some in found.items()
-    ]
-
-
-def _standing(made: Plan) -> Iterator[Verdict]:
-    """The verdict on each unit, without what was waived or accepted since."""
-    if made.private is None:
-        return
-    for unit in made.units:
-        try:
-            yield gate.standing(made.private, read_verdict(made.paths.verdict(unit)))
-        except (FileNotFoundError, Damaged):
-            continue  # not scanned yet; a damaged verdict fails the job that needs it
-
-
-def _registry_waits(made: Plan) -> list[str]:
-    """What is said of the registry's copies that a failed run did not come to: they need every unit's manifest."""
-    return [
-        f"the registry's own copy to {Path(record).name.partition('.')[0]}: it goes last, when every unit is there"
-        for record in made.registry_records
-        if not Path(record).exists()
-    ]
-
-
-def _waiting(made: Plan) -> list[str]:
-    found = []
-    outdated = made.outdated
-    for subject in made.subjects:
-        if subject.waiting:
-            found.append(f"{subject.waiting} new items of {subject.code}: ecogvault order {subject.code} --accept")
-        if subject.outdated:
-            found.append(
-                f"{len(subject.outdated)} units of {subject.code} keep the dates and names that they were made with: "
-                "their raw files are not there"
-            )
-        kept = sum(unit.code == subject.code for unit in outdated)
-        if kept:
-            found.append(
-                f"{kept} recordings of {subject.code} keep the policy that they were made by: "
-                "their raw files are not there"
-            )
-        if subject.left:
-            found.append(f"{len(subject.left)} items of {subject.code} get no number: ecogvault order {subject.code}")
-    return found
-
-
-def _say(text: str) -> None:
-    print(f"ecogvault: {text}", file=sys.stderr)
