@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.loaders import Loader, create_loader
 
 from ecogvault.stores.errors import Denied, NoCredentials, StoreError, Unreachable
 from ecogvault.stores.glacier_types import (
@@ -34,12 +37,22 @@ def make_client(*, endpoint_url: str | None, region: str | None, connections: in
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
     )
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
     try:
-        return boto3.Session().client("glacier", endpoint_url=endpoint_url, region_name=region, config=settings)
+        return boto3.Session(botocore_session=core).client(
+            "glacier", endpoint_url=endpoint_url, region_name=region, config=settings
+        )
     except ProfileNotFound as error:
         raise NoCredentials(f"AWS_PROFILE names a profile that does not exist: {error}") from error
     except ValueError as error:
         raise StoreError(f"endpoint_url {endpoint_url} is not an address: {error}") from error
+
+
+@cache
+def _loader() -> Loader:
+    """Amazon's descriptions of its services, read once for all clients of a process."""
+    return create_loader()
 
 
 @contextmanager
