@@ -1,7 +1,7 @@
 """A vault's newest inventory that came: which archives it lists, and which of them are ours."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +55,6 @@ class Catalogue:
     def by_id(self) -> Mapping[str, Archive]:
         """Archives by their id."""
         return {one.archive_id: one for one in self.archives}
-
-    def of_key(self, key: str) -> list[Archive]:
-        """The archives whose descriptions name `key`, the oldest first."""
-        return sorted((one for one in self.archives if one.key == key), key=lambda one: (one.created, one.archive_id))
 
 
 def from_output(data: bytes, *, vault: str) -> Catalogue:
@@ -147,8 +143,3 @@ def _archive(record: Mapping[str, Any]) -> Archive:
     described = Described(said["key"], said["size"], said["metadata"]) if said else None
     old_name = record.get("old_name", "")
     return Archive(record["archive_id"], record["size"], record["sha256_tree"], record["created"], described, old_name)
-
-
-def oldest_first(archives: Sequence[Archive]) -> list[Archive]:
-    """Archives by age."""
-    return sorted(archives, key=lambda one: (one.created, one.archive_id))

@@ -4,7 +4,6 @@ Source: "Authentication Requirements" and "Signing Requests" of the Developer Gu
 minutes are refused; this is measured by the machine's clock and not by the movable one, since clients sign with that.
 """
 
-import hashlib
 import hmac
 import re
 import time
@@ -79,6 +78,3 @@ def require_content(headers: Mapping[str, str], linear: str) -> None:
         raise Refused(
             "InvalidSignatureException", "The value passed in as x-amz-content-sha256 does not match the body"
         )
-
-
-EMPTY = hashlib.sha256().hexdigest()
