@@ -5,8 +5,9 @@ localrules:
     refuse_restore,
 
 
-# A vault gives nothing at once: then this is an action, which goes on over several runs and may end waiting.
-if PLAN.from_vault:
+# Vaults and archive classes give nothing at once: then this is an action, which goes on over several runs and may end
+# waiting.
+if PLAN.asks_first:
 
     localrules:
         restore,
@@ -17,7 +18,7 @@ if PLAN.from_vault:
         conda:
             "../envs/ecogvault.yaml"
         script:
-            "../scripts/restore_from_vault.py"
+            "../scripts/retrieve.py"
 
 else:
 

@@ -260,7 +260,7 @@ def test_an_archived_blob_is_there_and_its_reading_is_explained(container):
     assert isinstance(present, Present)
     assert (present.size, present.md5) == (len(data), stored.md5)
     assert {one.key: one.etag for one in store.list()} == {"k": stored.etag, "s": small.etag}
-    with pytest.raises(Archived, match=r"k in container .* is in the Archive tier .* set its tier to Hot or Cool"):
+    with pytest.raises(Archived, match=r"k in container .* is in the Archive tier .* with tier=Standard"):
         b"".join(store.get("k"))
     assert b"".join(store.get("s")) == b"statement"
     assert put(store, "k", data).adopted

@@ -9,14 +9,12 @@ import pytest
 from content import META, Recorded, pattern
 from places import PART
 
-from ecogvault.stores import BytesSource, UploadState
+from ecogvault.stores import BytesSource, StoreError, UploadState
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3_client import ACTIONS, ALSO
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = boto3.client("s3", region_name="us-west-2").meta.method_to_api_mapping
-# Asked for by hand (`aws s3api`) as long as the code does not: see docs/iam/README.md.
-BY_HAND = {"restorer": {"s3:RestoreObject"}}
 
 
 def policy(role: str, effect: str = "Allow") -> set[str]:
@@ -94,7 +92,10 @@ def test_what_a_restoring_machine_really_calls_is_its_policy(server):
     list(store.list())
     b"".join(store.get("k"))
     b"".join(store.get("k", version_id=stored.version_id))
-    assert policy("restorer") == actions(called) | BY_HAND["restorer"]
+    store.readiness("k", stored.version_id)
+    with pytest.raises(StoreError):  # nothing is archived here
+        store.thaw("k", stored.version_id, storage_class="GLACIER", tier="Bulk", days=1)
+    assert policy("restorer") == actions(called)
 
 
 def test_the_eraser_can_delete_every_version_and_neither_read_nor_write():

@@ -61,7 +61,7 @@ def test_what_goes_to_azure_is_proven_there_comes_back_and_is_sent_again_when_it
     (lab.folder / "restored" / "azure" / f"{vid}.json").unlink()
     refused = lab.snakemake("--config", f"unit={vid}", "from=azure", "--", "restore", check=False)
     assert refused.status != 0
-    assert "is in the Archive tier and cannot be read: set its tier to Hot or Cool" in refused.output
+    assert "is in the Archive tier and cannot be read: `snakemake restore` with tier=Standard" in refused.output
     lab.snakemake("--config", "from=azure", "--", "verify")
 
     # Lost: found by verify, and sent again by the next run.

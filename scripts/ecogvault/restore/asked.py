@@ -13,7 +13,7 @@ from ecogvault.intake.order import Row
 from ecogvault.ledger import NothingThere
 from ecogvault.naming import CODE_PATTERN, NUMBER_PATTERN, RECORDING_KINDS, Unit, require_code
 from ecogvault.paths import Paths
-from ecogvault.restore.choose import Candidate, best, reason
+from ecogvault.restore.choose import Candidate, best, is_cold, place_of, reason
 from ecogvault.verify import chosen_units
 
 ANY = "any"
@@ -110,9 +110,9 @@ def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
     found = best(_candidates(config, unit), have_key=config["age_identity"] is not None, path=path)
     if found is None:
         raise NothingThere(f"no ledger knows a complete copy of {path or unit}")
-    if found.destination.type == "glacier":
-        place = found.destination.name
-        raise NothingThere(f"the best copy of {unit} is in a vault: restore it with from={place}, which asks for it")
+    if is_cold(found.destination):
+        name, place = found.destination.name, place_of(found.destination)[1]
+        raise NothingThere(f"the best copy of {unit} is {place}: restore it with from={name}, which asks for it")
     return Wanted(unit, found.destination.name, path, reason(found))
 
 

@@ -1,7 +1,7 @@
 """A unit, or one of its files, out of a set of files at a destination."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -38,11 +38,11 @@ def restore_files(
     statement: dict[str, Any],
     folder: Path,
     progress: Progress | None,
-    only: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Manifest:
     """Fetch each file, decrypt it where it was encrypted, and name it only when its SHA-256 is the manifest's.
 
-    `only` is the one path of the manifest that is wanted; the others are not asked for.
+    `only` are the paths of the manifest that are wanted; the others are not asked for.
     """
     manifest = _manifest(config, store, unit, copy)
     if manifest.sha256 != statement["manifest_sha256"] or statement["sha256_tree"] != tree_of_files(
@@ -51,9 +51,11 @@ def restore_files(
         raise NotWhatWasArchived(f"the manifest of {unit} at {store.name} is not the one that its statement describes")
     target = Target(folder, together=_TOGETHER)
     excluded = set(copy.excluded)
-    wanted = [entry for entry in manifest if entry.path not in excluded and only in (None, entry.path)]
-    if not wanted:
-        raise NotWhatWasArchived(f"{unit} at {store.name} has no file {only}: it was never in it, or is left out there")
+    wanted = [entry for entry in manifest if entry.path not in excluded and (only is None or entry.path in only)]
+    if only and not wanted:
+        raise NotWhatWasArchived(
+            f"{unit} at {store.name} has no file {', '.join(only)}: it was never in it, or is left out there"
+        )
     waiting = [entry for entry in wanted if not target.has(entry.path, entry.size, entry.sha256)]
     require_space(folder.parent, sum(entry.size for entry in waiting), what=f"restoring {unit}")
     fetcher = _Fetcher(

@@ -1,6 +1,6 @@
 """One unit, or one of its files, back from a destination."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,9 +52,22 @@ def restore_file(
         if destination.form == "tarball":
             restore_member(config, store, unit, copy, statement, folder, path, progress)
         else:
-            restore_files(config, store, destination, unit, copy, statement, folder, progress, only=path)
+            restore_files(config, store, destination, unit, copy, statement, folder, progress, only=[path])
     write_proof(record, unit, name, copy, folder=folder, files=1, path=path)
     return f"{path} restored and equal to the manifest of {unit}"
+
+
+def restore_some(config: Config, unit: Unit, name: str, paths: Collection[str], record: Path) -> None:
+    """Fetch some files of a set whose others cannot be read yet. Nothing is proven by it but these files.
+
+    Raises as restore_unit does.
+    """
+    copy = ledger.newest_copy(config, unit, name)
+    destination = config.destinations[name]
+    store = open_store(destination, unit.kind)
+    statement = demand_statement(config, store, destination, unit, copy)
+    with _alone(record, unit, name) as folder:
+        restore_files(config, store, destination, unit, copy, statement, folder, None, only=frozenset(paths))
 
 
 @contextmanager

@@ -167,6 +167,30 @@ def _is_restored(record: Path, one: Wanted, path: str) -> bool:
     return said == (one.copy.generation, one.copy.manifest_sha256, path)
 
 
+@dataclass(frozen=True)
+class VaultFile:
+    """The restore of one file by its `path` in the manifest; a task of `follow`."""
+
+    config: Config
+    destination: Destination
+    store: "VaultStore"
+    one: Wanted
+    path: str
+    keys: Sequence[Identity]
+
+    @property
+    def what(self) -> str:
+        """The file."""
+        return self.path
+
+    def look(self) -> None:
+        """Its ranges are looked at when they are fetched: they are few."""
+
+    def advance(self) -> Waiting | str:
+        """See advance_file."""
+        return advance_file(self.config, self.destination, self.store, self.one, self.path, self.keys)
+
+
 class _Retrieval:
     """What was asked of the vault for one file, and what of it is here; on disk after each step."""
 

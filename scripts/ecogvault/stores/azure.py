@@ -25,6 +25,7 @@ from ecogvault.stores.azure_client import (
 )
 from ecogvault.stores.azure_examine import examine, refuse_public, unfinished
 from ecogvault.stores.azure_read import Reader
+from ecogvault.stores.azure_thaw import readiness, thaw
 from ecogvault.stores.azure_upload import (
     Again,
     Target,
@@ -51,6 +52,7 @@ from ecogvault.stores.base import (
 from ecogvault.stores.errors import BadKey, Denied, KeyTaken, SourceChanged, StoreError, Unreachable, WrongBytes
 from ecogvault.stores.pace import Pace
 from ecogvault.stores.pieces import MIB
+from ecogvault.stores.thaw import Readiness
 
 PUT_ATTEMPTS = 6
 # What is smaller goes to the account's default tier, not to Archive: statements and manifests are asked for at any
@@ -143,6 +145,18 @@ class AzureStore:
                 f"{one.key} in {self.where}: these credentials may not delete: Azure removes the blocks itself, a week "
                 "after the last one came"
             )
+
+    def stays(self, days: int) -> str:
+        """What becomes of a blob that was brought back; see Thaws."""
+        return "stays in tier Hot, which is paid for, until you set its tier to Archive again"
+
+    def readiness(self, key: str, version_id: str | None) -> Readiness:
+        """Whether a blob can be read now; see Thaws."""
+        return readiness(self._blob(key), self.where, key, version_id, self._attempts)
+
+    def thaw(self, key: str, version_id: str | None, *, storage_class: str, tier: str, days: int) -> None:
+        """Ask for an archived blob to be moved to tier Hot, where it stays; see Thaws."""
+        thaw(self._blob(key), self.where, key, version_id, tier=tier, attempts=self._attempts)
 
     def head(self, key: str) -> Presence:
         """Whether `key` is there, in whichever tier; Unknown when the service does not say."""

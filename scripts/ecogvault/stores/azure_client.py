@@ -264,8 +264,8 @@ def archived(what: str, *, pending: bool) -> Archived:
     if pending:
         return Archived(f"{what} is being brought back from the Archive tier, which takes hours: run again later")
     return Archived(
-        f"{what} is in the Archive tier and cannot be read: set its tier to Hot or Cool at Azure first, which takes "
-        "hours, then run again"
+        f"{what} is in the Archive tier and cannot be read: `snakemake restore` with tier=Standard has it brought "
+        "back, which takes hours (by hand: set its tier to Hot at Azure)"
     )
 
 

@@ -42,8 +42,11 @@ from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3_client import code_of, explain, explained, make_client, status_of
 from ecogvault.stores.s3_examine import examine, refuse_public
 from ecogvault.stores.s3_options import Options
+from ecogvault.stores.s3_thaw import head as ask_readiness
+from ecogvault.stores.s3_thaw import thaw
 from ecogvault.stores.s3_unfinished import unfinished
 from ecogvault.stores.s3_upload import Again, Target, abort, hex_of, send_parts, send_whole, unquoted
+from ecogvault.stores.thaw import Readiness
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -129,6 +132,18 @@ class S3Store:
     def end(self, one: Unfinished) -> None:
         """Remove an unfinished multipart upload."""
         abort(self._client, self.bucket, one.key, one.upload_id)
+
+    def stays(self, days: int) -> str:
+        """What becomes of an object that was brought back; see Thaws."""
+        return f"can be read for {days} days"
+
+    def readiness(self, key: str, version_id: str | None) -> Readiness:
+        """Whether an object can be read now; see Thaws."""
+        return ask_readiness(self._client, self.bucket, key, version_id)
+
+    def thaw(self, key: str, version_id: str | None, *, storage_class: str, tier: str, days: int) -> None:
+        """Ask for a temporary copy of an archived object; see Thaws."""
+        thaw(self._client, self.bucket, key, version_id, storage_class=storage_class, tier=tier, days=days)
 
     def head(self, key: str) -> Presence:
         """Whether `key` is there; Unknown when the service does not say."""

@@ -58,6 +58,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
     "GetObjectLockConfiguration": ("s3:GetBucketObjectLockConfiguration",),
     "DeleteObject": ("s3:DeleteObject",),
+    "RestoreObject": ("s3:RestoreObject",),
 }
 # What some requests need beside that, and when.
 _CREATING = {"tags": "s3:PutObjectTagging", "object_lock": "s3:PutObjectRetention"}
@@ -203,7 +204,9 @@ def _explain_answer(error: ClientError, bucket: str, what: str) -> StoreError:
     if code == "NoSuchBucket" or (operation == "HeadBucket" and status == 404):
         return BucketMissing(f"bucket {bucket} does not exist: create it, or correct its name in the configuration")
     if code == "InvalidObjectState":
-        return Archived(f"{what} is archived ({code}): request its restoration first, then run again")
+        return Archived(
+            f"{what} is archived ({code}): `snakemake restore` with tier=Standard asks for it to be brought back"
+        )
     message = str(error.response.get("Error", {}).get("Message", ""))
     if status == 403:
         told = _NOT_AUTHORIZED.search(message)

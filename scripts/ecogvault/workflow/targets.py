@@ -19,6 +19,7 @@ from ecogvault.private import Private
 from ecogvault.records import read_record
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
+from ecogvault.restore.choose import is_cold
 from ecogvault.verify import chosen_units
 
 
@@ -169,10 +170,15 @@ class Plan:
         return review.redaction_digest(self._registered, Unit(code, int(number), kind))
 
     @cached_property
-    def from_vault(self) -> bool:
-        """Whether what is to be restored is in a vault, where it has to be asked for first."""
+    def asks_first(self) -> bool:
+        """Whether what is to be restored cannot be read at once: it has to be asked for, over several runs.
+
+        `tier` says so of a place whose settings do not: its objects may have been archived by a lifecycle rule.
+        """
         destination = self.config.destinations.get(str(self.config["from"]))
-        return destination is not None and destination.type == "glacier" and self.restore_problem is None
+        if destination is None or self.restore_problem is not None:
+            return False
+        return is_cold(destination) or self.config["tier"] is not None
 
     @cached_property
     def restores(self) -> list[str]:

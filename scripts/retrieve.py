@@ -1,4 +1,4 @@
-"""Rule restore, from a vault: ask for what was not asked for, fetch and restore what has come, say what waits."""
+"""Rule restore, from where nothing can be read at once: ask, fetch and restore what has come, say what waits."""
 
 from ecogvault.retrieve import restore_asked
 from ecogvault.scripting import job
