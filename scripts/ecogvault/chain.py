@@ -4,6 +4,7 @@ Each statement names the one before it, so that a replayed older one is known fo
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecogvault.intake.assignment import subject_lock
@@ -13,10 +14,41 @@ from ecogvault.records import FIRST, append_journal, read_journal
 from ecogvault.statement import StatementError, statement_sha256
 
 
+@dataclass(frozen=True)
+class Readdressed:
+    """What a reseal did to a sealed tarball: under which tree hash it was known, and its header's length then and now.
+
+    Lengths are in bytes. What follows the header, nonce and payload, stayed as it was.
+    """
+
+    sha256_tree: str
+    header: int
+    new_header: int
+
+
 def statements(private: Private, unit: Unit) -> list[dict[str, Any]]:
     """All statements made for a unit, oldest first. Raises Damaged."""
+    return [line["statement"] for line in _lines(private, unit)]
+
+
+def _lines(private: Private, unit: Unit) -> list[dict[str, Any]]:
     lines = read_journal(private.root / unit.code / "statements.jsonl")
-    return [line["statement"] for line in lines if line["statement"]["unit"] == str(unit)]
+    return [line for line in lines if line["statement"]["unit"] == str(unit)]
+
+
+def same_payload(private: Private, unit: Unit, sha256_tree: str) -> tuple[int, dict[str, int]]:
+    """The header's length of a resealed tarball, and those of the older ones with the same payload, by tree hash.
+
+    0 and nothing for a tarball that is not known to be another one with a new header. Raises Damaged.
+    """
+    header, found, wanted = 0, dict[str, int](), sha256_tree
+    for line in reversed(_lines(private, unit)):
+        if line["statement"]["sha256_tree"] == wanted and line.get("readdressed"):
+            before = Readdressed(**line["readdressed"])
+            header = header or before.new_header
+            found[before.sha256_tree] = before.header
+            wanted = before.sha256_tree
+    return header, found
 
 
 def previous(private: Private, unit: Unit) -> str:
@@ -56,9 +88,10 @@ def place(private: Private, unit: Unit, statement: Mapping[str, Any], *, newest:
     return f"{at + 1} of {len(made)} in this machine's chain"
 
 
-def keep(private: Private, unit: Unit, statement: dict[str, Any]) -> None:
-    """Add a statement to the chain, unless it stands there already."""
+def keep(private: Private, unit: Unit, statement: dict[str, Any], readdressed: Readdressed | None = None) -> None:
+    """Add a statement to the chain, unless it stands there already, and how its tarball came from an older one."""
     with subject_lock(private, unit.code):
         if statement not in statements(private, unit):
             journal = private.root / unit.code / "statements.jsonl"
-            append_journal(journal, {"statement": statement}, **private.modes)
+            more = {"readdressed": asdict(readdressed)} if readdressed else {}
+            append_journal(journal, {"statement": statement, **more}, **private.modes)

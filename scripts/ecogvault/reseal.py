@@ -41,7 +41,9 @@ from ecogvault.place import Tree
 from ecogvault.private import Private
 from ecogvault.records import read_record, record_bytes, utc_now
 from ecogvault.registry_copy import digest as registry_digest
+from ecogvault.send import payload
 from ecogvault.statement import make_statement, read_signers, signing_key, verify_statement
+from ecogvault.stores.s3_options import ARCHIVE_CLASSES, CHARGED_CLASSES
 
 _STEP = 1024 * 1024
 _DAMAGED = (HeaderError, HeaderMacError, PayloadError)
@@ -148,8 +150,11 @@ def takers(config: Config, unit: Unit) -> list[Destination]:
     return [one for one in config.destinations.values() if one.form == "tarball" and one.takes(unit.kind)]
 
 
-def cost(config: Config, units: Sequence[Unit], *, new_file_key: bool) -> list[str]:
-    """What resealing `units` costs at each destination and cannot undo, line by line. Raises Damaged, OSError."""
+def cost(config: Config, private: Private, units: Sequence[Unit], *, new_file_key: bool) -> list[str]:
+    """What resealing `units` costs at each destination and cannot undo, line by line. Raises Damaged, OSError.
+
+    What is sent and what is copied is told within the few bytes by which the new header may be longer or shorter.
+    """
     paths = Paths.of(config)
     lines = []
     old = []
@@ -157,9 +162,10 @@ def cost(config: Config, units: Sequence[Unit], *, new_file_key: bool) -> list[s
         some = [unit for unit in units if destination.takes(unit.kind)]
         if destination.form == "tarball" and some:
             size = sum(paths.sealed(unit).stat().st_size for unit in some)
+            copied = 0 if new_file_key else sum(_to_copy(paths, private, destination, unit) for unit in some)
             lines.append(
-                f"{destination.name}: {len(some)} tarballs, {size} bytes ({size / 1e9:.2f} GB) to be sent: each goes "
-                "whole, also where only its header changes"
+                f"{destination.name}: {len(some)} tarballs, {size} bytes ({size / 1e9:.2f} GB): {size - copied} bytes "
+                f"to be sent, {copied} to be copied there: {_why(destination, copied, new_file_key=new_file_key)}"
             )
             old += [f"  {destination.name}: {key}" for unit in some for key in _older(paths, destination, unit)]
         elif any(destination.encrypts(unit.kind) for unit in some):
@@ -176,6 +182,37 @@ def cost(config: Config, units: Sequence[Unit], *, new_file_key: bool) -> list[s
         "use --new-file-key."
     )
     return lines
+
+
+def _to_copy(paths: Paths, private: Private, destination: Destination, unit: Unit) -> int:
+    """How much of the new generation the destination's service can copy from what is there."""
+    if destination.settings.get("storage_class") in ARCHIVE_CLASSES:
+        return 0
+    tree = str(read_record(paths.statement(unit))["sha256_tree"])
+    _, older = chain.same_payload(private, unit, tree)
+    return payload.to_copy(
+        destination,
+        unit,
+        ledger.copies(paths.ledger(destination.name, unit)),
+        unit_state(paths, unit).manifest_sha256,
+        {tree, *older},
+        paths.sealed(unit).stat().st_size,
+    )
+
+
+def _why(destination: Destination, copied: int, *, new_file_key: bool) -> str:
+    if new_file_key:
+        return "all of it is encrypted anew"
+    if destination.type != "s3":
+        where = {"glacier": "a vault copies nothing", "azure": "from one blob to another nothing is copied"}
+        return f"each goes whole, since {where.get(destination.type, 'in a folder nothing is copied')}"
+    storage_class = destination.settings.get("storage_class")
+    if storage_class in ARCHIVE_CLASSES:
+        return f"each goes whole, since S3 copies nothing of class {storage_class} that was not brought back before"
+    if not copied:
+        return "each goes whole, since it fits in one part, or the generation before it is not known to be there"
+    charged = f"; class {storage_class} charges a retrieval for it" if storage_class in CHARGED_CLASSES else ""
+    return f"the first part of each is sent, and S3 copies the rest from the generation that is there{charged}"
 
 
 def _older(paths: Paths, destination: Destination, unit: Unit) -> list[str]:
@@ -223,13 +260,14 @@ def reseal_unit(
             )
             reader = _Reader(old, progress)
             writer = _Writer(sealed)
+            readdressed = None
             if new_file_key:
                 try:
                     _encrypt_again(reader, identities, new_envelope(to), writer, threads)
                 except _DAMAGED:
                     raise _not_as_stated(tarball) from None
             else:
-                _readdress(reader, envelope, to, writer)
+                readdressed = _readdress(reader, envelope, to, writer)
             _require_stated(config, private, state, reader.tree.hexdigest())
             record = _statement(config, private, state, to, writer.tree.hexdigest())
             stated.write(record_bytes(record))
@@ -237,7 +275,7 @@ def reseal_unit(
                 stream.flush()
                 os.fsync(stream.fileno())
             generation = raise_generation(private, paths, state)
-            chain.keep(private, unit, record)
+            chain.keep(private, unit, record, readdressed)
             _take_back(config, unit)
         return Resealed(unit, generation, writer.tree.size)
 
@@ -277,14 +315,16 @@ class _Writer:
         self._stream.write(data)
 
 
-def _readdress(reader: _Reader, envelope: Envelope, to: Sequence[Recipient], writer: _Writer) -> None:
+def _readdress(reader: _Reader, envelope: Envelope, to: Sequence[Recipient], writer: _Writer) -> chain.Readdressed:
     """A new header before the same nonce and payload."""
     left = len(envelope.header)
     while left:
         left -= len(reader.read(left))
-    writer.write(envelope.readdressed(to).header)
+    header = envelope.readdressed(to).header
+    writer.write(header)
     while data := reader.read(_STEP):
         writer.write(data)
+    return chain.Readdressed(reader.tree.hexdigest(), len(envelope.header), len(header))
 
 
 def _encrypt_again(

@@ -1,5 +1,6 @@
 """A lab whose units went the whole way to folders, in this process, for what comes after. All names made up."""
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 class ArchiveLab(Lab):
-    """Sessions 1 and 2 of one person; by default folders `deep` (tarballs), `nas`, `crypt` (files, encrypted ones)."""
+    """Sessions 1 and 2 of one person; by default folders `deep` (tarballs), `nas`, `crypt` (files, encrypted ones).
 
-    def __init__(self, folder: Path, forms: Mapping[str, dict[str, Any]] = FORMS) -> None:
+    Each clip of theirs has `noise` bytes that cannot be compressed.
+    """
+
+    def __init__(self, folder: Path, forms: Mapping[str, dict[str, Any]] = FORMS, *, noise: int = 0) -> None:
         self.folder = folder
         self.forms = forms
         self.keys: dict[str, KeyPair] = {}
@@ -34,8 +38,10 @@ class ArchiveLab(Lab):
         self.list_recipients("daily", "escrow")
         destinations = {}
         for name, more in forms.items():
-            (folder / name).mkdir()
-            destinations[name] = {"type": "folder", "zone": "inside", "path": str(folder / name), **more}
+            if "type" not in more:
+                (folder / name).mkdir()
+                more = {"type": "folder", "path": str(folder / name), **more}
+            destinations[name] = {"zone": "inside", **more}
         settings = {
             "recipients": str(folder / "recipients.txt"),
             "registry_recipients": str(folder / "recipients.txt"),
@@ -49,7 +55,9 @@ class ArchiveLab(Lab):
         for number in (1, 2):
             session = self.session(f"Quellmotz~_x{number}", clips=0)
             for clip in (1, 2):
-                (session / f"{session.name}_{clip:04d}.avi").write_bytes(b"RIFF" + bytes([number, clip]) * 70_000)
+                (session / f"{session.name}_{clip:04d}.avi").write_bytes(
+                    b"RIFF" + bytes([number, clip]) * 70_000 + random.Random(clip).randbytes(noise)
+                )
         self.prints = self.frozen()
         self.units = sorted(self.prints)
 

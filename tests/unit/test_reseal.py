@@ -2,19 +2,25 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from archive_lab import ArchiveLab
 
 from ecogvault import archive, audit, chain, ledger, prune, reseal
 from ecogvault.age import FileSource, NoMatchingIdentity, open_sealed
 from ecogvault.cli import main
+from ecogvault.config import check
+from ecogvault.digests import Crc64Nvme
 from ecogvault.files import Locked
 from ecogvault.intake.assignment import unit_state
 from ecogvault.manifest import Manifest
 from ecogvault.records import read_record
 from ecogvault.reseal import CannotReseal, cost, reseal_unit, survey
+from ecogvault.sandbox.servers import running
 from ecogvault.send.tarball import SealedOtherwise
 from ecogvault.statement import statement_sha256
 
@@ -159,8 +165,9 @@ def test_a_resealed_tarball_is_pruned_when_all_destinations_have_it(lab: Archive
 
 def test_the_cost_and_what_stays_is_said_for_each_destination(lab: ArchiveLab) -> None:
     sizes = sum(lab.paths.sealed(unit).stat().st_size for unit in lab.units)
-    lines = cost(lab.config, lab.units, new_file_key=False)
+    lines = cost(lab.config, lab.private, lab.units, new_file_key=False)
     assert lines[0].startswith(f"deep: 2 tarballs, {sizes} bytes")
+    assert f": {sizes} bytes to be sent, 0 to be copied there: each goes whole, since in a folder" in lines[0]
     assert [line for line in lines if line.startswith("nas")] == []
     (crypt,) = [line for line in lines if line.startswith("crypt: 0 bytes")]
     assert "stay as they are" in crypt
@@ -168,7 +175,128 @@ def test_the_cost_and_what_stays_is_said_for_each_destination(lab: ArchiveLab) -
         f"  deep: {unit.code}/{unit}.g1.tar.zst.age" for unit in lab.units
     ]
     assert "--new-file-key" in lines[-1]
-    assert "cannot be called back" in cost(lab.config, lab.units, new_file_key=True)[-1]
+    lines = cost(lab.config, lab.private, lab.units, new_file_key=True)
+    assert "0 to be copied there: all of it is encrypted anew" in lines[0]
+    assert "cannot be called back" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"type": "glacier", "vault": "v", "region": "us-west-2"}, "a vault copies nothing"),
+        ({"type": "azure", "container": "c", "account_url": "https://x.example"}, "from one blob to another nothing"),
+        ({"type": "s3", "bucket": "b"}, "the generation before it is not known to be there"),
+        ({"type": "s3", "bucket": "b", "storage_class": "DEEP_ARCHIVE"}, "S3 copies nothing of class DEEP_ARCHIVE"),
+    ],
+)
+def test_the_cost_says_what_goes_whole_and_why(lab: ArchiveLab, settings: dict[str, str], said: str) -> None:
+    place = {"form": "tarball", "zone": "outside", **settings}
+    config = check({**lab.config.values, "destinations": {"far": place}})
+    size = sum(lab.paths.sealed(unit).stat().st_size for unit in lab.units)
+    line = cost(config, lab.private, lab.units, new_file_key=False)[0]
+    assert f"{size} bytes to be sent, 0 to be copied there: each goes whole, since " in line
+    assert said in line
+
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of a real S3 server, whose keys are in the environment."""
+    with (
+        running(tmp_path_factory.mktemp("sandbox"), ["s3"]) as services,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("AWS_ACCESS_KEY_ID", services.s3["aws_access_key_id"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", services.s3["aws_secret_access_key"])
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # A session of its own: boto3's default one would keep these keys for the tests after these.
+        session = boto3.Session(region_name=services.s3["region"])
+        yield session.client("s3", endpoint_url=services.s3["endpoint_url"])
+
+
+def in_a_bucket(s3: Any, folder: Path, **more: Any) -> ArchiveLab:
+    """A lab whose tarballs, of two parts each, are in a bucket `deep-...`."""
+    bucket = f"deep-{folder.name.lower().replace('_', '-')[-30:].strip('-')}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    deep = {
+        "type": "s3",
+        "form": "tarball",
+        "bucket": bucket,
+        "endpoint_url": s3.meta.endpoint_url,
+        "region": s3.meta.region_name,
+        "part_size_mib": 5,
+        **more,
+    }
+    lab = ArchiveLab(folder, {"deep": deep}, noise=4 * MIB)
+    lab.make(lab.units[0])
+    lab.upload(lab.units[0], "deep")
+    return lab
+
+
+def objects(s3: Any, lab: ArchiveLab) -> dict[str, bytes]:
+    bucket = lab.config.destinations["deep"].bucket("vid")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+def test_s3_copies_the_payload_and_is_sent_the_first_part_alone(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = in_a_bucket(s3, tmp_path)
+    unit = lab.units[0]
+    before = objects(s3, lab)
+    size = lab.paths.sealed(unit).stat().st_size
+    (said,) = [line for line in cost(lab.config, lab.private, [unit], new_file_key=False) if line.startswith("deep:")]
+    assert f": {5 * MIB} bytes to be sent, {size - 5 * MIB} to be copied there: the first part of each is sent" in said
+    # Twice, the first of which is never sent: it is still the payload of the generation that is there.
+    lab.list_recipients("later", "escrow", "daily")
+    reseal_unit(lab.config, lab.private, unit, [lab.keys["daily"]])
+    lab.list_recipients("later", "escrow")
+    reseal_unit(lab.config, lab.private, unit, [lab.keys["daily"]])
+    done = lab.upload(unit, "deep")
+    assert 5 * MIB < done.sent < 5 * MIB + 10_000  # and a statement
+    now = objects(s3, lab)
+    assert {key: now[key] for key in before} == before
+    key = f"{unit.code}/{unit}.g3.tar.zst.age"
+    assert now[key] == lab.paths.sealed(unit).read_bytes()
+    (one,) = [one for one in done.copy.objects if one["key"] == key]
+    crc = Crc64Nvme()
+    crc.update(now[key])
+    assert one["crc64nvme"] == crc.digest().hex()
+    assert one["sha256_tree"] == read_record(lab.paths.statement(unit))["sha256_tree"]
+    assert lab.restore(unit, "deep", lab.as_seen_by("later")).is_dir()
+    # The next one is copied from that.
+    lab.list_recipients("daily", "escrow")
+    reseal_unit(lab.config, lab.private, unit, [lab.keys["later"]])
+    assert lab.upload(unit, "deep").sent < 5 * MIB + 10_000
+
+
+@pytest.mark.parametrize("why", ["new file key", "sealed anew", "the older copy was found wrong"])
+def test_a_payload_that_is_not_known_to_be_there_is_sent(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = in_a_bucket(s3, tmp_path)
+    unit = lab.units[0]
+    if why == "the older copy was found wrong":
+        copy = lab.copies(unit, "deep")[1]
+        line = ledger.event("wrong", 1, copy.manifest_sha256, keys=[f"{unit.code}/{unit}.g1.tar.zst.age"])
+        ledger.append(lab.paths.ledger("deep", unit), line, mode=0o600, group=None)
+    lab.list_recipients("later", "escrow")
+    if why == "sealed anew":
+        lab.seal(unit)
+        (said,) = [one for one in cost(lab.config, lab.private, [unit], new_file_key=False) if one.startswith("deep:")]
+        assert "each goes whole" in said
+        reseal_unit(lab.config, lab.private, unit, [lab.keys["later"]])
+    else:
+        reseal_unit(lab.config, lab.private, unit, [lab.keys["daily"]], new_file_key=why == "new file key")
+    size = lab.paths.sealed(unit).stat().st_size
+    assert size < lab.upload(unit, "deep").sent < size + 10_000
+    assert objects(s3, lab)[f"{unit.code}/{unit}.g2.tar.zst.age"] == lab.paths.sealed(unit).read_bytes()
 
 
 def test_the_command_asks_first_skips_what_is_done_and_says_what_is_next(

@@ -18,7 +18,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "reseal",
         help="encrypt sealed tarballs to the recipients that are listed now",
         description="Makes a new generation of sealed tarballs, encrypted to the recipients that recipients.txt lists"
-        " now; the next snakemake sends it. The age header alone is made anew, unless --new-file-key is given. Shows"
+        " now; the next snakemake sends it. The age header alone is made anew, unless --new-file-key is given; S3 then"
+        " copies from the generation that it has, save the first part, and other destinations get all of it. Shows"
         " first what it costs at each destination and what it cannot undo. Files at destinations of form `files` stay"
         " as they are.",
     )
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         left = len(found.left)
         if found.ready:
             print(f"{len(found.ready)} unit(s) to reseal:")
-            for line in cost(settings, found.ready, new_file_key=args.new_file_key):
+            for line in cost(settings, private, found.ready, new_file_key=args.new_file_key):
                 print(line)
             confirm(args.yes, "Reseal?")
             identities = ask_identities(args.identity, args.passphrase_file)

@@ -9,6 +9,7 @@ from ecogvault.errors import EcogvaultError
 from ecogvault.paths import Paths
 from ecogvault.records import read_record
 from ecogvault.send.beside import put_how_to_open, put_statement, statement_of
+from ecogvault.send.payload import origin_of
 from ecogvault.send.shipment import Shipment, described, holds, put
 from ecogvault.stores import Present, file_source
 
@@ -38,7 +39,8 @@ def send_tarball(shipment: Shipment) -> None:
             return told is not None
 
         sealed = require_sealed(shipment, statement)
-        with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
+        origin = origin_of(shipment, statement, sealed.stat().st_size)
+        with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"], origin=origin) as source:
             stored = put(shipment, key, source, metadata | tree, same)
         statement = adopted[0] if stored.adopted else statement
         shipment.note(described(stored, sha256_tree=statement["sha256_tree"]), stored.bytes_sent)

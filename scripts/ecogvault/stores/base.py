@@ -15,6 +15,7 @@ from ecogvault.stores.state import PartDone, UploadState, Whole
 __all__ = [
     "Absent",
     "Checked",
+    "Derived",
     "Examined",
     "Finding",
     "Finite",
@@ -23,6 +24,7 @@ __all__ = [
     "Listed",
     "LooksAhead",
     "Mounted",
+    "Origin",
     "PartDone",
     "Presence",
     "Present",
@@ -107,6 +109,34 @@ class Checked(Protocol):
 
     def check(self) -> None:
         """Raise SourceChanged if what was read is not what was promised."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An object of `size` bytes that ends as other content does: its bytes from `offset` on are those from `start` on.
+
+    `bucket` is where it lies, `etag` (without quotes) and `version_id` say which of the objects under `key` is meant.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    etag: str
+    size: int
+    offset: int
+    start: int
+
+
+@runtime_checkable
+class Derived(Protocol):
+    """A source whose end the service may have already. A store that has its service copy need not send that.
+
+    What is copied counts under the same conditions as what is sent: the service confirms the bytes of the source.
+    """
+
+    @property
+    def origin(self) -> Origin | None:
+        """The object that has them; None if there is none after all."""
 
 
 @runtime_checkable

@@ -44,6 +44,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "PutObject": ("s3:PutObject",),
     "CreateMultipartUpload": ("s3:PutObject",),
     "UploadPart": ("s3:PutObject",),
+    "UploadPartCopy": ("s3:PutObject", "s3:GetObject"),
     "CompleteMultipartUpload": ("s3:PutObject",),
     "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
     "ListParts": ("s3:ListMultipartUploadParts",),
@@ -66,6 +67,7 @@ ALSO: dict[str, dict[str, str]] = {
     "GetObject": {"one version": "s3:GetObjectVersion"},
     "PutObject": _CREATING,
     "CreateMultipartUpload": _CREATING,
+    "UploadPartCopy": {"one version": "s3:GetObjectVersion"},
     "DeleteObject": {"one version": "s3:DeleteObjectVersion"},
 }
 # Amazon's own words to those of the bucket's account, such as "... is not authorized to perform: s3:PutObject on ...".

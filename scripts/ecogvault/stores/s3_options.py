@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 # Objects of these classes cannot be read before they are brought back.
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+# Reading and copying objects of these classes is charged by the byte (Amazon S3 pricing, "Requests & data retrievals").
+CHARGED_CLASSES = ("STANDARD_IA", "ONEZONE_IA", "GLACIER_IR")
 # An archived object is charged for 40 KiB more than it has (Amazon S3 pricing, "S3 Glacier"), and statements and
 # manifests must be at hand: what is smaller than this stays in the bucket's usual class.
 SMALL = 128 * 1024

@@ -20,6 +20,7 @@ from ecogvault.stores.errors import StoreError, WrongBytes
 from ecogvault.stores.parts import all_of, buffer, check, part_size_for
 from ecogvault.stores.pieces import TreeOfPieces
 from ecogvault.stores.s3_client import code_of, explained, status_of
+from ecogvault.stores.s3_copy import Copies
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -127,13 +128,30 @@ def send_parts(
     """Store a large source in parts, going on where `state` and the service say that an earlier call stopped.
 
     Each piece of the source is read once. A part that the service already has is not sent again if the bytes read now
-    are the bytes it has.
+    are the bytes it has, and one that it can copy from another object is copied there; see Copies.
     """
     known = _open_upload(target, source, state, preferred)
     upload_id, part_size = state.upload_id, state.part_size
     if upload_id is None or part_size is None:
         raise Again("the upload was ended by another thread")
     tree = TreeOfPieces(source.size)
+    copies = Copies.of(target.client, target.bucket, target.key, source)
+
+    def copied(number: int, body: bytearray, crc: int) -> PartDone | None:
+        """The part as the service copied it, or None if it is to be sent."""
+        if copies is None:
+            return None
+        offset = (number - 1) * part_size
+        with explained(target.bucket, target.key):
+            answer = _conditional(lambda: copies.part(upload_id, number, offset, len(body)))
+        if answer is None:
+            return None
+        try:
+            _, md5 = _confirmed(answer, body, crc, target)
+        except WrongBytes:
+            copies.refuse("the service does not confirm that its bytes are those of the new one: verify it")
+            return None
+        return PartDone(etag=unquoted(answer["ETag"]) or "", crc64nvme=f"{crc:016x}", md5=md5, size=len(body))
 
     def one(number: int) -> tuple[PartDone, int, int]:
         offset = (number - 1) * part_size
@@ -145,6 +163,10 @@ def send_parts(
         held = _held(known.get(number, []), state.parts.get(number), body, crc)
         if held is not None:
             return held, crc, 0
+        part = copied(number, body, crc)
+        if part is not None:
+            state.acknowledge(number, part)
+            return part, crc, 0
 
         def send() -> Any:
             return target.client.upload_part(

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Condition
 from typing import Any
 
+from ecogvault.stores.base import Origin
 from ecogvault.stores.errors import SourceChanged
 from ecogvault.stores.pieces import TreeOfPieces
 
@@ -54,12 +55,20 @@ class FileSource:
     """A file's bytes. Raises SourceChanged when its size, time or digest is not what it should be.
 
     `what` is the coded name that messages use. `sha256` and `sha256_tree` are the file's expected digests (hex),
-    checked over the bytes that were read for sending, before the store counts them as stored.
+    checked over the bytes that were read for sending, before the store counts them as stored. `origin` is an object
+    that ends in the same bytes.
     """
 
     def __init__(
-        self, descriptor: int, *, what: str, sha256: str | None = None, sha256_tree: str | None = None
+        self,
+        descriptor: int,
+        *,
+        what: str,
+        sha256: str | None = None,
+        sha256_tree: str | None = None,
+        origin: Origin | None = None,
     ) -> None:
+        self.origin = origin
         self._descriptor = descriptor
         self._what = what
         self._sha256 = sha256
@@ -114,12 +123,17 @@ class FileSource:
 
 @contextmanager
 def file_source(
-    path: Path, *, what: str, sha256: str | None = None, sha256_tree: str | None = None
+    path: Path,
+    *,
+    what: str,
+    sha256: str | None = None,
+    sha256_tree: str | None = None,
+    origin: Origin | None = None,
 ) -> Iterator[FileSource]:
     """Open `path` as a FileSource for the length of the block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield FileSource(descriptor, what=what, sha256=sha256, sha256_tree=sha256_tree)
+        yield FileSource(descriptor, what=what, sha256=sha256, sha256_tree=sha256_tree, origin=origin)
     finally:
         os.close(descriptor)
 
