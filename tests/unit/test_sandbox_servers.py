@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from ecogvault.cli import sandbox as cli
-from ecogvault.sandbox import processes, s3, servers
+from ecogvault.sandbox import processes, s3, servers, service
 from ecogvault.sandbox.processes import SandboxError, end, is_running, spawn
 
 THESE = ["s3", "glacier"]  # Azure has tests of its own
@@ -214,12 +214,12 @@ def test_a_server_that_ends_at_once_is_an_error_that_names_its_log_and_leaves_no
     program = tmp_path / "weed"
     program.write_text("#!/bin/sh\necho cannot\nexit 3\n")
     program.chmod(0o755)
-    monkeypatch.setattr(s3, "binary", lambda: program)
+    monkeypatch.setattr(s3.sys, "executable", str(tmp_path / "python"))
     with pytest.raises(SandboxError, match=r"does not start: .*server\.log"):
         servers.up(tmp_path, ["s3"])
     assert not (tmp_path / "sandbox.json").exists()
     assert "process" not in json.loads((tmp_path / "s3" / "server.json").read_text())
-    assert (tmp_path / "s3" / "server.log").read_text() == "cannot\n" * s3.ATTEMPTS
+    assert (tmp_path / "s3" / "server.log").read_text() == "cannot\n" * service.ATTEMPTS
 
 
 def test_a_missing_program_is_named_with_what_to_install(tmp_path, monkeypatch):

@@ -123,7 +123,10 @@ def policy_that_keeps_a_date(lab: Lab) -> Iterator[None]:
 
 SETTINGS: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a misspelt key": (settings(recipient="a.txt"), ("recipient: there is no such key", "did you mean 'recipients'?")),
-    "a destination of type glacier": (destination(type="glacier"), ("destinations.extra.type", "'glacier'")),
+    "a destination of a type that there is not": (
+        destination(type="tape"),
+        ("destinations.extra.type must be one of s3, ",),
+    ),
     "video that would leave plain": (
         destination(form="files", encrypt={"vid": False}),
         ("destinations.extra.encrypt.vid must be true",),

@@ -1,4 +1,4 @@
-"""The server's own process: `python -m ecogvault.sandbox.glacier FOLDER`, keys and port from FOLDER/server.json."""
+"""The server's own process: `python -m ecogvault.sandbox.glacier FOLDER`, keys and ports from FOLDER/server.json."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ def main() -> None:
     settings = json.loads((folder / "server.json").read_bytes())
     state = State(folder / "data", region=settings["region"], account=settings["account"])
     keys = {settings["aws_access_key_id"]: settings["aws_secret_access_key"]}
-    server = make_server(state, settings["port"], keys)
+    server = make_server(state, settings["ports"]["http"], keys)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.serve_forever()
 
