@@ -1,8 +1,9 @@
 """The servers of the store tests, and every place that they run on."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -26,11 +27,16 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield services
 
 
+def keys(details: Mapping[str, Any]) -> dict[str, str]:
+    """A server's own keys. boto3 keeps those that it first found in the environment, which may be another server's."""
+    return {name: str(details[name]) for name in ("aws_access_key_id", "aws_secret_access_key")}
+
+
 @pytest.fixture(scope="session")
 def server(services: Services) -> Server:
     endpoint, region = services.s3["endpoint_url"], services.s3["region"]
     settings = Config(s3={"addressing_style": "path"})
-    client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings, **keys(services.s3))
     return Server(endpoint, region, client)
 
 
@@ -38,7 +44,9 @@ def server(services: Services) -> Server:
 def vaults(services: Services) -> VaultServer:
     settings = Config(retries={"total_max_attempts": 1})
     endpoint, region = services.glacier["endpoint_url"], services.glacier["region"]
-    client = boto3.client("glacier", endpoint_url=endpoint, region_name=region, config=settings)
+    client = boto3.client(
+        "glacier", endpoint_url=endpoint, region_name=region, config=settings, **keys(services.glacier)
+    )
     return VaultServer(services.glacier, client)
 
 

@@ -150,6 +150,12 @@ def test_every_rule_script_belongs_to_a_rule_and_the_other_way_round() -> None:
     assert named == {path.name for path in RULE_SCRIPTS}
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them all by their names alone: of two it would take one, or refuse both."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 # --- imports ----------------------------------------------------------------------------------------------------------
 
 

@@ -51,9 +51,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
             patch.setenv("AWS_CONFIG_FILE", os.devnull)
             patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
             settings = Config(retries={"total_max_attempts": 1})
-            client = boto3.client(
-                "glacier", endpoint_url=details["endpoint_url"], region_name=details["region"], config=settings
-            )
+            named = ("endpoint_url", "region_name", "aws_access_key_id", "aws_secret_access_key")
+            where = {name: details[name.removesuffix("_name")] for name in named}
+            client = boto3.client("glacier", config=settings, **where)
             yield VaultServer(details, client)
     finally:
         service.stop(folder)
