@@ -387,7 +387,7 @@ def test_of_many_files_each_is_linked_and_what_belongs_to_the_folder_is_done_onc
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
     monkeypatch.setattr(place, "sync_folder", synced.append)
     assert here.run(tree()) == {"linked": 1504}
-    # What grows with the number of files is what 100,000 of them cannot afford (tests/campaign/test_many_files_campaign.py).
+    # What grows with the number of files is what 100,000 of them cannot afford (test_many_files_campaign.py).
     assert len(asked) == 1
     assert sorted(synced) == [here.root / TOP, here.root / TOP / "decimated"]
     assert here.run(tree()) == {"kept": 1504}
