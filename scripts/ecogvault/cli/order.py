@@ -28,7 +28,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("code", metavar="CODE", help="the subject")
     parser.add_argument("--accept", action="store_true", help="give the proposed sessions their numbers, for good")
     parser.add_argument(
-        "--exclude", metavar="ID", nargs="+", default=[], help="leave out items by their private ids (i and 8 digits)"
+        "--exclude",
+        metavar="ID",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="leave out items by their private ids (i and 8 digits)",
     )
     parser.add_argument(
         "--reveal", action="store_true", help="show which raw paths the private ids stand for (noted in the audit log)"

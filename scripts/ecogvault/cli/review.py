@@ -36,7 +36,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--reveal", action="store_true", help="show the texts though this is no terminal (noted in the audit log)"
     )
-    ids = {"metavar": "ID", "nargs": "+", "default": []}
+    ids = {"metavar": "ID", "nargs": "+", "action": "extend", "default": []}
     parser.add_argument("--accept", **ids, help="these texts may leave, in all units of the subject")  # type: ignore[arg-type]
     parser.add_argument("--lab", action="store_true", help="with --accept or --undo: for all units of all subjects")
     parser.add_argument("--redact", **ids, help="overwrite these texts in the coded recordings")  # type: ignore[arg-type]
