@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ecogvault import layout, registry, review
+from ecogvault import edf, layout, registry, review
 from ecogvault.config import Config, Destination
 from ecogvault.deidentify import ensure_tree
+from ecogvault.edf.policy import BLANK
 from ecogvault.manifest import Manifest
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
@@ -78,13 +79,20 @@ def scan(
         key=private.key,
         own_words=OWN_WORDS | set(config.destinations),
         expected={entry.path: entry.sha256 for entry in listed},
+        keeps_birth_date=_keeps_birth_date(config),
         progress=progress,
     )
     if contents:
-        found = with_annotations(found, _free_texts(config, private, unit, [root / entry.path for entry in listed]))
+        texts = _free_texts(config, private, unit, [root / entry.path for entry in listed])
+        found = with_annotations(found, texts, review.digest(config))
     tree = Tree.of(config)
     write_verdict(verdict, found, mode=tree.file_mode, group=tree.gid)
     return found
+
+
+def _keeps_birth_date(config: Config) -> bool:
+    """Whether the lab's policy leaves the true birth date in the patient field of recordings, for whoever gets them."""
+    return not config.shifts_dates and edf.read_policy(config["policy"])["patient.birthdate"].verb != BLANK
 
 
 def _free_texts(config: Config, private: Private, unit: Unit, files: Sequence[Path]) -> list[str]:
@@ -118,3 +126,5 @@ def require(
     permits(found, leaves_plain_outside=plain)
     if plain and found.annotations is None:
         raise Refused(f"{unit}: its annotations were never looked at, and it would leave plain: scan it again")
+    if plain and unit.kind in RECORDING_KINDS and found.phrases != review.digest(config):
+        raise Refused(f"{unit}: the lab's phrases have changed since the scan, and it would leave plain: scan it again")

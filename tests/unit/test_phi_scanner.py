@@ -48,12 +48,20 @@ QUILL_SPELLINGS = [
     "Marie-Tou",
     "marietou",
     "Marie%20Tou",
+    "%c5%bdurov%C3%A1",
+    "Zurova%CC%81",
+    "%E9meline",
     "0048-213-77",
     "004821377",
     "4821377",
     "48 213 77",
     "48.213.77",
     "48-213-77",
+    "4 8 2 1 3 7 7",
+    "4,821,377",
+    "4.821.377",
+    "482 1377",
+    "4821-377",
     "1987-04-09",
     "09/04/1987",
     "9.4.1987",
@@ -62,6 +70,11 @@ QUILL_SPELLINGS = [
     "9 April 1987",
     "19870409",
     "09041987",
+    "09-APR-87",
+    "09Apr87",
+    "1987-APR-09",
+    "9th April 1987",
+    "9. Apr. 1987",
 ]
 UEBEL_SPELLINGS = [
     "Überfluß",
@@ -112,6 +125,11 @@ def test_a_planted_identifier_is_found(person: Person, data: bytes, region: Regi
     hits = COMPILED[id(person)].in_bytes(before + data + after, region=region)
     assert any(len(before) <= hit.offset < len(before) + len(data) for hit in hits)
     assert not COMPILED[id(person)].in_bytes(before + after, region=region)
+
+
+def test_a_birth_year_that_begins_other_years_is_not_looked_for_in_two_digits() -> None:
+    assert not in_text(Person("", birth_date="2020-04-09"), "Startdate 09-APR-2024 X X X")
+    assert in_text(Person("", birth_date="2020-04-09"), "09-APR-2020")
 
 
 NUMBERS = Person("Quorvley", "", (), "0048213", "1987-04-09")  # serial number 31876

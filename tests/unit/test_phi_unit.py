@@ -73,6 +73,17 @@ def test_a_name_of_anybody_registered_in_a_header_blocks_everywhere(tmp_path: Pa
             assert not any(part in str(refusal.value).lower() for part in ("quillavan", "zurovel", "9911223", "ada"))
 
 
+def test_a_birth_date_that_the_policy_keeps_is_no_finding_in_the_patient_field_alone(tmp_path: Path) -> None:
+    kept = recording(patient=b"df5c5206 F 02-MAR-2026 X")
+    assert verdict(tmp_path, kept).outcome == "block"
+    assert verdict(tmp_path, kept, keeps_birth_date=True).outcome == "clean"
+    elsewhere = kept.replace(b"EEG Ref1        ", b"born 02-MAR-2026", 1)
+    named = recording(patient=b"df5c5206 F 02-MAR-2026 Quillavan")
+    for data, kind in ((elsewhere, "birth_date"), (named, "surname")):
+        found = verdict(tmp_path, data, keeps_birth_date=True)
+        assert (found.outcome, [one.kind for one in found.findings]) == ("block", [kind])
+
+
 def test_the_start_of_a_recording_is_not_another_persons_birth_date(tmp_path: Path) -> None:
     assert OTHER.birth_date == "2026-03-03"
     assert verdict(tmp_path, recording()).outcome == "clean"

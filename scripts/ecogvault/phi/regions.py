@@ -17,6 +17,9 @@ Reader = Callable[[int, int], bytes]
 """From an offset and a length to that many bytes of a file, fewer at its end."""
 
 FIXED_BYTES = 256
+PATIENT_FIELD = range(8, 88)
+"""Where the header of a recording says who it is of (EDF 1992)."""
+
 _TEXT_SUFFIXES = frozenset(".txt .csv .tsv .json .jsonl .xml .html .htm .log .ini .md .yaml .yml .rtf".split())
 _RECORDING_SUFFIXES = frozenset({".edf", ".bdf"})
 

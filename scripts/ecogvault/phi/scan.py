@@ -9,7 +9,7 @@ from ecogvault.naming import Unit
 from ecogvault.person import Person
 from ecogvault.phi.own_words import OWN_WORDS
 from ecogvault.phi.patterns import Region
-from ecogvault.phi.regions import Reader, Span
+from ecogvault.phi.regions import PATIENT_FIELD, Reader, Span, is_recording
 from ecogvault.phi.scanner import Hit, Names
 from ecogvault.phi.sources import OpenFile
 from ecogvault.phi.sweep import Changed, sweep
@@ -35,17 +35,19 @@ def scan_file(
     everyone: Names,
     person: Names | None,
     key: bytes,
+    keeps_birth_date: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> FileScan:
     """Look for names in one file.
 
     A recording's whole header is looked at for `everyone`; all other bytes, for `person`, and not at all if that is
     None (then only the header is read). `coded` is the coded path, which decides what the bytes are; `label` is what
-    findings call it; `key` keys their content_id. `progress` is given the bytes done after each buffer. Memory: two
+    findings call it; `key` keys their content_id. With `keeps_birth_date` a birth date in a recording's patient field is
+    meant to be there. `progress` is given the bytes done after each buffer. Memory: two
     buffers of 1 MiB, and a compound file's largest stream. Raises Changed if the file becomes shorter meanwhile, and
     OSError as it comes.
     """
-    tally = _Tally(label, key)
+    tally = _Tally(label, key, PATIENT_FIELD if keeps_birth_date and is_recording(coded) else range(0))
     with open(path, "rb", buffering=0) as stream:
         sha256 = sweep(
             OpenFile(stream.fileno()),
@@ -62,8 +64,10 @@ def scan_file(
 class _Tally:
     """Counts the hits of a file by what they say, and keeps so many different ones of each place as memory is given."""
 
-    def __init__(self, label: str, key: bytes) -> None:
+    def __init__(self, label: str, key: bytes, birth_date: range) -> None:
+        """`birth_date`: the bytes of the header in which one is meant to be."""
         self.count = 0
+        self._birth_date = birth_date
         self._label, self._key = label, key
         self._found: dict[tuple[str, str, str], Finding] = {}
         self._kept: dict[str, int] = {}
@@ -75,6 +79,8 @@ class _Tally:
 
     def add(self, span: Span, hits: Sequence[Hit], read: Reader) -> None:
         for hit in sorted(hits):
+            if hit.kind == "birth_date" and span.place == "header" and hit.offset in self._birth_date:
+                continue
             self.count += 1
             content = self._content(hit, read)
             about = (span.place, hit.kind, content)
@@ -106,6 +112,7 @@ def scan_unit(
     key: bytes,
     own_words: Collection[str] = OWN_WORDS,
     expected: Mapping[str, str] | None = None,
+    keeps_birth_date: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
     """The verdict on a unit: DESIGN, section 6, "The gate". Always a verdict, whatever is found.
@@ -113,7 +120,7 @@ def scan_unit(
     `files` are (coded path, where it is), `keys` the object keys at all destinations. Paths, keys and headers are
     looked at for everyone registered (other people's birth dates excepted: one may be the day of this recording);
     with `contents`, all bytes of every file for this person. `expected` gives SHA-256 in hex by coded path, compared
-    in the same pass for files that are read whole. `key` keys the findings' content_id. A path or key with a name in
+    in the same pass for files that are read whole. `key` keys the findings' content_id, `keeps_birth_date` is scan_file's. A path or key with a name in
     it is called by its place in the list.
     Raises Changed if a file is not what `expected` says, and OSError as it comes.
     """
@@ -131,7 +138,16 @@ def scan_unit(
             if place == "path":
                 labels[number] = label
     for (coded, path), label in zip(files, labels, strict=True):
-        scan = scan_file(path, label=label, coded=coded, everyone=registered, person=own, key=key, progress=progress)
+        scan = scan_file(
+            path,
+            label=label,
+            coded=coded,
+            everyone=registered,
+            person=own,
+            key=key,
+            keeps_birth_date=keeps_birth_date,
+            progress=progress,
+        )
         findings += scan.findings
         count += scan.count
         if expected is not None and scan.sha256 is not None and scan.sha256 != expected[coded]:

@@ -23,6 +23,7 @@ _HYPHEN_JOINS = (*_HYPHENS, " ", "", "_")
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "ß": "ss"})
 _NAME_JOINS = (" ", "", ", ", ",", "~ ", "~", "_", "-", ".", "^", " - ")
 _PLAIN_JOINS = (" ", "", "_", "-")
+_SPLIT = 7  # shorter record numbers, cut anywhere, are numbers of a table that stand side by side
 _MONTHS = "January February March April May June July August September October November December".split()
 
 # Words inside a longer name that are ordinary words or titles. They count when they are the whole name.
@@ -82,13 +83,20 @@ def name_forms(name: str) -> frozenset[str]:
         words = {re.sub(f"[{_APOSTROPHES}]", inner, piece) for piece in pieces for inner in ("'", "’", "")}
         words |= set(re.findall(r"[^\W\d_]+", text))
         forms |= {word for word in words if word not in _PARTICLES}
-        forms |= _percent_encoded(text)
+        forms |= {form for one in (text, *words - _PARTICLES) for form in _percent_encoded(one)}
     return frozenset(form.strip() for form in forms if _has_letters(form))
 
 
 def _percent_encoded(text: str) -> set[str]:
-    """`text` as in a URL. Accented letters differ by case there, which ignoring ASCII case does not even out."""
-    encoded = {quote(cased, safe=" ").lower() for cased in (text, text.upper(), text.title())}
+    """`text` as in a URL, in UTF-8 (NFC and NFD) or CP1252.
+
+    Accented letters differ by case there, which ignoring ASCII case does not even out.
+    """
+    cases = (text, text.upper(), text.title())
+    encoded = {quote(cased, safe=" ", encoding="cp1252", errors="replace").lower() for cased in cases}
+    encoded = {form for form in encoded if "%3f" not in form}  # a letter that CP1252 does not have
+    for form in ("NFC", "NFD"):
+        encoded |= {quote(unicodedata.normalize(form, cased), safe=" ").lower() for cased in cases}
     return {form.replace(" ", join) for form in encoded for join in ("+", "%20")}
 
 
@@ -131,7 +139,11 @@ def mrn_forms(mrn: str) -> frozenset[str]:
     forms = {text, *(join.join(parts) for join in joins for parts in (groups, significant))}
     for number in {whole, digits, digits.lstrip("0")}:
         forms.add(number)
-        for size, join in product((2, 3, 4), ("-", " ")):
+        sizes = [*product((2, 3, 4), ("-", " ")), (3, "."), (3, ",")]
+        if len(number) >= _SPLIT:
+            forms |= {f"{number[:at]}{join}{number[at:]}" for at in range(2, len(number) - 1) for join in ("-", " ")}
+            sizes += [(1, "-"), (1, " ")]
+        for size, join in sizes:
             offset = len(number) % size
             forms.add(join.join(number[at : at + size] for at in range(0, len(number), size)))
             right = [number[:offset]] if offset else []
@@ -142,7 +154,8 @@ def mrn_forms(mrn: str) -> frozenset[str]:
 def date_forms(iso: str) -> frozenset[str]:
     """A birth date (ISO 8601) as people and programs write it; an empty or unreadable one has no spellings.
 
-    Years of two digits are left out: they are the dates of recordings as often as of births.
+    Years of two digits are left out where the month is a number: they are the dates of recordings as often as of births.
+    So are 19 and 20, with which other years begin.
     """
     try:
         day = date.fromisoformat(iso)
@@ -155,7 +168,13 @@ def date_forms(iso: str) -> frozenset[str]:
         for i in (0, 1):
             forms |= {join.join((year, m[i], d[i])), join.join((d[i], m[i], year)), join.join((m[i], d[i], year))}
         for i, name in product((0, 1), (month, month[:3])):
-            forms |= {join.join((d[i], name, year)), join.join((name, d[i], year))}
+            forms |= {join.join((d[i], name, year)), join.join((name, d[i], year)), join.join((year, name, d[i]))}
+    nth = "th" if 4 <= day.day <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+    for name in (month, month[:3]):
+        forms |= {f"{d[0]}{nth} {name} {year}", f"{name} {d[0]}{nth} {year}", f"{name} {d[0]}{nth}, {year}"}
+        forms.add(f"{d[0]}. {name}. {year}")
+        if year[2:] not in ("19", "20"):
+            forms |= {join.join((d[1], name, year[2:])) for join in ("-", "/", ".", " ", "")}
     for i, name in product((0, 1), (month, month[:3])):
         forms |= {f"{d[i]}{name}{year}", f"{name} {d[i]}, {year}", f"{d[i]}. {name} {year}"}
     return frozenset(forms)

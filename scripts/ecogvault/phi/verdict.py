@@ -58,7 +58,7 @@ class Verdict:
     """What the scan of a unit found. `identifiers` is the keyed hash of what was looked for (identifiers_hash).
 
     `annotations` are ids of free texts in a recording's annotations that are on no list of harmless phrases; None where
-    nobody looked for any.
+    nobody looked for any. `phrases` is the digest of the lab's own list of them.
     """
 
     unit: Unit
@@ -69,9 +69,10 @@ class Verdict:
     findings: tuple[Finding, ...]
     count: int
     annotations: tuple[str, ...] | None = None
+    phrases: str = ""
 
 
-PATTERNS = 2
+PATTERNS = 3
 """Raised when more is looked for, or in more places: every unit is scanned again, and none sealed or sent again."""
 
 
@@ -97,10 +98,10 @@ def decide(findings: Iterable[Finding], annotations: Sequence[str] | None = None
     return "review" if places or annotations else "clean"
 
 
-def with_annotations(verdict: Verdict, annotations: Sequence[str]) -> Verdict:
-    """The verdict after annotations were looked at, too."""
+def with_annotations(verdict: Verdict, annotations: Sequence[str], phrases: str = "") -> Verdict:
+    """The verdict after annotations were looked at, too, and compared with the lab's own `phrases`."""
     outcome: Outcome = "review" if annotations and verdict.outcome == "clean" else verdict.outcome
-    return replace(verdict, annotations=tuple(annotations), outcome=outcome)
+    return replace(verdict, annotations=tuple(annotations), phrases=phrases, outcome=outcome)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
@@ -167,6 +168,7 @@ def write_verdict(path: Path, verdict: Verdict, *, mode: int = 0o640, group: int
         "count": verdict.count,
         "findings": [asdict(finding) for finding in verdict.findings],
         "annotations": None if verdict.annotations is None else list(verdict.annotations),
+        "phrases": verdict.phrases,
     }
     write_record(path, record, mode=mode, group=group)
 
@@ -185,6 +187,7 @@ def read_verdict(path: Path) -> Verdict:
         tuple(Finding(**finding) for finding in record["findings"]),
         record["count"],
         None if record.get("annotations") is None else tuple(record["annotations"]),
+        record.get("phrases", ""),
     )
 
 
