@@ -27,7 +27,9 @@ rule deidentify_edf:
     resources:
         mem_mb=200,
     params:
-        format=DEIDENTIFY_FORMAT,
+        format=lambda wildcards: PLAN.format(
+            wildcards.code, wildcards.n, wildcards.kind, DEIDENTIFY_FORMAT
+        ),
         policy=lambda wildcards: PLAN.policy(
             wildcards.code, wildcards.n, wildcards.kind
         ),

@@ -9,5 +9,8 @@ with job(snakemake) as rule:
     total = sum(file["size"] for file in read_slip(rule.input.slip)["files"])
     progress = progress_bar(total, str(rule.unit))
     private = open_private(rule.config)
-    for remark in deidentify(rule.config, private, rule.unit, rule.input.slip, rule.output.manifest, progress):
+    made = deidentify(
+        rule.config, private, rule.unit, rule.input.slip, rule.output.manifest, progress, rule.params.format
+    )
+    for remark in made:
         rule.say(remark)

@@ -19,6 +19,7 @@ from ecogvault.intake.find import stem
 from ecogvault.intake.headers import folder_names_another, names_another
 from ecogvault.intake.settings import Settings, settings_of
 from ecogvault.intake.slip import Name, RawChanged, read_names, read_slip, write_names
+from ecogvault.kept import MadeBy, has_raw, made_in_format
 from ecogvault.manifest import Entry, FileChanged, Manifest, entry_of
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
@@ -35,9 +36,17 @@ class NotThePerson(EcogvaultError):
 
 
 def deidentify(
-    config: Config, private: Private, unit: Unit, slip: Path, manifest: Path, progress: Progress | None = None
+    config: Config,
+    private: Private,
+    unit: Unit,
+    slip: Path,
+    manifest: Path,
+    progress: Progress | None = None,
+    form: int = 1,
 ) -> list[str]:
-    """Make the unit's coded files and its manifest. Returns remarks for the log.
+    """Make the unit's coded files and its manifest. Returns remarks for the log. `form` is the rule's format.
+
+    Where raw files are gone and the coded files are those that were archived, they stay as they are.
 
     A recording's header is scrubbed, a session folder's files come under coded names, and text outputs get coded names
     inside, or are made of the session folder's own tables. Where dates are shifted, they are everywhere but inside the
@@ -46,7 +55,11 @@ def deidentify(
     """
     tree = Tree.of(config)
     with tree_lock(config, unit):
-        entries, remarks = _make(config, private, unit, slip, tree, progress)
+        entries = _as_they_were(config, private, unit)
+        if entries:
+            Manifest.of(entries).write(manifest, mode=tree.file_mode, group=tree.gid)
+            return ["its raw files are not there: the coded files stay as they were archived"]
+        entries, remarks = _make(config, private, unit, slip, tree, progress, form)
         # Still under the lock: the orphan of a killed run must not note older content after a later run's.
         content = Manifest.of(entries)
         settings = settings_of(config, private, unit)
@@ -66,7 +79,8 @@ def ensure_tree(config: Config, private: Private, unit: Unit, manifest: Manifest
         if all((root / entry.path).is_file() for entry in manifest):
             return
         slip = paths.slip(unit, unit_state(paths, unit).fingerprint)
-        entries, _ = _make(config, private, unit, slip, Tree.of(config), None)
+        form = made_in_format(paths, unit)
+        entries, _ = _make(config, private, unit, slip, Tree.of(config), None, form)
         if Manifest.of(entries) != manifest:
             raise FileChanged(f"the coded files of {unit} were gone, and the raw files give other ones now: run again")
 
@@ -77,8 +91,26 @@ def tree_lock(config: Config, unit: Unit) -> AbstractContextManager[None]:
     return lock(place, what=f"the tree of {unit}")
 
 
+def _as_they_were(config: Config, private: Private, unit: Unit) -> list[Entry]:
+    """The coded files of a unit whose raw files are gone, if together they are what was archived; else none."""
+    paths = Paths.of(config)
+    root = paths.subject(unit.code)
+    state = unit_state(paths, unit)
+    coded = [name.coded for name in read_names(paths, unit) if not name.offset]
+    if not state.generation or has_raw(paths, private, unit) or not all((root / one).is_file() for one in coded):
+        return []
+    entries = [entry_of(root, one) for one in coded]
+    return entries if Manifest.of(entries).sha256 == state.manifest_sha256 else []
+
+
 def _make(
-    config: Config, private: Private, unit: Unit, slip: Path, tree: Tree, progress: Progress | None
+    config: Config,
+    private: Private,
+    unit: Unit,
+    slip: Path,
+    tree: Tree,
+    progress: Progress | None,
+    form: int,
 ) -> tuple[list[Entry], list[str]]:
     paths = Paths.of(config)
     sources = _sources(paths, private, unit, slip)
@@ -88,7 +120,7 @@ def _make(
     rows = [row for row in read_sessions(paths, unit.code) if row.unit.number == unit.number]
     offset = settings.offset(rows[0].start, config.zone)
     if unit.kind in RECORDING_KINDS:
-        return _recording(config, private, unit, sources, tree, settings.shift_days)
+        return _recording(config, private, unit, sources, tree, settings.shift_days, form)
     if unit.kind == "vid":
         _refuse_foreign_files(paths, private, unit)
         return _folder(paths, private, unit, sources, tree, settings, offset, progress)
@@ -156,7 +188,13 @@ def _refuse_foreign_files(paths: Paths, private: Private, unit: Unit) -> None:
 
 
 def _recording(
-    config: Config, private: Private, unit: Unit, sources: list[tuple[Path, Name]], tree: Tree, shift_days: int
+    config: Config,
+    private: Private,
+    unit: Unit,
+    sources: list[tuple[Path, Name]],
+    tree: Tree,
+    shift_days: int,
+    form: int,
 ) -> tuple[list[Entry], list[str]]:
     paths = Paths.of(config)
     source, name = sources[0]
@@ -168,6 +206,7 @@ def _recording(
     make_folder(target.parent, tree, root.parent)
     sweep(target.parent, target.name)
     require_space(target.parent, source.stat().st_size, what=f"the copy of {name.coded}")
+    redactions = review.redaction_digest(private, unit)
     edits = review.redaction_edits(private, unit, source)
     done = edf.scrub_file(
         source,
@@ -184,7 +223,8 @@ def _recording(
     undo = [Name(name.part, name.raw, name.coded, str(one.offset), one.before.hex()) for one in done.changes]
     write_names(private, paths, unit, [name, *undo])
     make_folder(paths.record(unit).parent, tree, root.parent)
-    write_record(paths.record(unit), _record(unit, policy, done), mode=tree.file_mode, group=tree.gid)
+    made_by = MadeBy(policy.digest, redactions, form)
+    write_record(paths.record(unit), _record(unit, policy, made_by, done), mode=tree.file_mode, group=tree.gid)
     changed = (
         ", ".join(dict.fromkeys(change.name for change in done.changes[: len(done.changes) - len(edits)])) or "nothing"
     )
@@ -195,12 +235,14 @@ def _recording(
     )
 
 
-def _record(unit: Unit, policy: edf.Policy, done: edf.Scrubbed) -> dict[str, Any]:
+def _record(unit: Unit, policy: edf.Policy, made_by: MadeBy, done: edf.Scrubbed) -> dict[str, Any]:
     """What was met and done in a recording, without any field's content: that stands in the names in `private/`."""
     return {
         "schema": RECORD_SCHEMA,
         "unit": str(unit),
         "policy": {"name": policy.name, "digest": policy.digest},
+        "redactions": made_by.redactions,
+        "format": made_by.format,
         "changes": [
             {"field": one.name, "signal": one.signal, "offset": one.offset, "length": len(one.after)}
             for one in done.changes

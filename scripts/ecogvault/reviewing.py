@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ecogvault import audit, gate, registry, review
+from ecogvault import audit, gate, kept, registry, review
 from ecogvault.config import Config
 from ecogvault.errors import Damaged
 from ecogvault.intake.assignment import read_units, unit_state
@@ -193,6 +193,7 @@ def decide(
     twice = {one for one in ids if ids.count(one) > 1}
     if twice:
         raise review.NotDecided(f"{', '.join(sorted(twice))}: one decision at a time")
+    _require_raw(config, private, chosen.get("redact", []))
     if chosen.get("waive") and not reason.strip():
         raise review.NotDecided("a waiver needs a reason")
     lines = []
@@ -226,6 +227,16 @@ def _one(by_id: Mapping[str, Item], code: str, verb: str, wanted: str) -> Item:
             f"{item.id} is no annotation, and cannot be redacted: waive it with a reason, or encrypt this kind"
         )
     return item
+
+
+def _require_raw(config: Config, private: Private, some: Sequence[Item]) -> None:
+    """Raise NotDecided where a recording cannot be made anew without the texts: its raw file is gone."""
+    for unit in sorted({unit for item in some for unit in item.units}):
+        if not kept.has_raw(Paths.of(config), private, unit):
+            raise review.NotDecided(
+                f"the raw file of {unit} is not there, so that nothing can be redacted in it: mount or copy the raw "
+                "export again, or encrypt this kind at the destination"
+            )
 
 
 def _waivers(config: Config, some: Sequence[Item], reason: str) -> list[Waiver]:

@@ -220,4 +220,41 @@ def test_a_recording_whose_raw_file_is_gone_keeps_the_policy_that_it_was_made_by
     (lab.raw / "Quellmotz 1.edf").unlink()
     policy, outdated, told = asked()
     assert (policy, outdated) == (digest["lab"], [unit])
-    assert f"1 recordings of {lab.code} keep the policy that they were made by" in told
+    assert f"1 recordings of {lab.code} keep the policy and the redactions that they were made by" in told
+
+
+def test_a_raised_format_makes_recordings_anew_only_where_the_raw_file_is(lab: Lab) -> None:
+    unit = lab.unit(1, "edf")
+    make(lab, unit)
+    planned = Plan(lab.config, lab.private, (lab.look(),))
+    assert [planned.format(lab.code, "1", "edf", form) for form in (1, 2)] == [1, 2]
+    (lab.raw / "Quellmotz 1.edf").unlink()
+    assert planned.format(lab.code, "1", "edf", 2) == 1
+
+
+@pytest.mark.parametrize("kind", ["vid", "sync"])
+def test_what_was_archived_gets_its_manifest_back_though_its_raw_files_are_gone(lab: Lab, kind: str) -> None:
+    unit = lab.unit(1, kind)
+    before, _ = make(lab, unit)
+    target = lab.paths.manifest(unit)
+    slip = lab.slip(unit, lab.frozen()[unit])
+    for path in sorted(lab.raw.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    generation = read_units(lab.paths, lab.code)[unit].generation
+    target.unlink()  # as Snakemake does before a job
+    (remark,) = deidentify(lab.config, lab.private, unit, slip, target)
+    assert "stay as they were archived" in remark
+    assert Manifest.read(target) == before
+    assert read_units(lab.paths, lab.code)[unit].generation == generation
+
+    # What is no longer what was archived is not taken for it.
+    target.unlink()
+    changed = lab.paths.subject(lab.code) / before.entries[0].path
+    data = bytearray(changed.read_bytes())
+    data[-1] ^= 1
+    changed.chmod(0o600)
+    changed.unlink()
+    changed.write_bytes(data)
+    with pytest.raises(RawChanged):
+        deidentify(lab.config, lab.private, unit, slip, target)
+    assert not target.exists()

@@ -55,6 +55,7 @@ stores
 transfer
 layout
 place
+kept
 deidentify
 gate
 reviewing

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from edf_builder import header
 from intake_lab import Lab
 
-from ecogvault import archive, audit, gate, review
+from ecogvault import archive, audit, edf, gate, review
 from ecogvault.cli import main
 from ecogvault.config import check
 from ecogvault.deidentify import deidentify
@@ -19,6 +20,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.phi import Refused, read_verdict, read_waivers
 from ecogvault.refresh import DIFFERS, EQUAL, find_moved, refresh_unit
+from ecogvault.registry.tables import save
 from ecogvault.reidentify import reidentify
 from ecogvault.workflow import Plan
 
@@ -268,3 +270,70 @@ def test_control_characters_never_reach_the_terminal(lab: ReviewLab) -> None:
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert r"\x1b[2J\x07" in shown
+
+
+def test_ids_after_the_same_word_twice_all_count(lab: ReviewLab) -> None:
+    lab.run("--redact", lab.id(NURSE), "--redact", lab.id(SISTER))
+    redacted = review.read_decisions(lab.private, lab.code).redacted
+    assert redacted[lab.units[0]] == {review.text_id(lab.private.key, text.encode()) for text in (NURSE, SISTER)}
+
+
+def test_a_recording_whose_raw_file_is_gone_keeps_its_redactions_and_takes_no_new_ones(lab: ReviewLab) -> None:
+    unit = lab.units[0]
+    lab.run("--redact", lab.id(SISTER))
+    lab.make(unit)
+
+    def asked() -> tuple[str, list[Unit]]:
+        made = Plan(lab.config, lab.private, (lab.look(),))
+        return made.redactions(lab.code, "1", "edf"), made.outdated
+
+    before, outdated = asked()
+    assert before == review.redaction_digest(lab.private, unit) != ""
+    assert outdated == []
+    (lab.raw / "Quellmotz 17.edf").unlink()
+    told = lab.run("--redact", lab.id(NURSE), status=1)
+    assert any(f"the raw file of {unit} is not there" in line for line in told)
+    lab.run("--undo", lab.id(SISTER))
+    assert review.redaction_digest(lab.private, unit) == ""
+    assert asked() == (before, [unit])
+    assert SISTER.encode() not in lab.coded(unit).read_bytes()
+
+
+def test_a_verdict_that_was_made_with_other_phrases_lets_nothing_leave_plain(lab: ReviewLab, tmp_path: Path) -> None:
+    own = tmp_path / "phrases.txt"
+    own.write_text(f"{NURSE}\n{SISTER}\n")
+    plain = lab.config
+    lab.config = check({**plain.values, "annotation_phrases": str(own)})
+    lab.make(lab.units[0])
+    assert lab.may_leave(lab.units[0])
+    own.write_text(f"{SISTER}\n")
+    assert not lab.may_leave(lab.units[0])
+    assert "the lab's phrases have changed since the scan" in lab.refusal
+    lab.make(lab.units[0])
+    assert not lab.may_leave(lab.units[0])
+    assert "1 free text" in lab.refusal
+
+
+def test_a_limited_data_set_keeps_the_birth_date_and_passes_the_gate(lab: ReviewLab) -> None:
+    person = replace(lab.subject.person, birth_date="1969-06-30")
+    save(lab.private, [replace(lab.subject, person=person)])
+    unit, raw = lab.units[2], lab.raw / "Quellmotz 19.edf"
+    head = raw.read_bytes()
+    raw.write_bytes(head[:8] + b"00812 F 30-JUN-1969 Quellmotz_Mirx".ljust(80) + head[88:])
+    lab.config = check({**lab.config.values, "policy": "limited-dataset"})
+    lab.make(unit)
+    assert edf.identification(lab.coded(unit)).patient_field == f"{lab.code} F 30-JUN-1969 X"
+    assert lab.may_leave(unit)
+    # What another policy left there is no more than a name.
+    lab.config = check({**lab.config.values, "policy": "lab"})
+    gate.scan(
+        lab.config,
+        lab.private,
+        unit,
+        generation=1,
+        manifest=lab.paths.manifest(unit),
+        verdict=lab.paths.verdict(unit),
+        contents=True,
+    )
+    with pytest.raises(Refused, match="birth_date"):
+        lab.may_leave(unit)

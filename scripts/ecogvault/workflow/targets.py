@@ -4,19 +4,17 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ecogvault import closing, edf, gate, registry, review
+from ecogvault import closing, gate, kept, review
 from ecogvault.config import Config, ConfigError
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.estate import restore as estate
 from ecogvault.estate.journal import Adopted
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
-from ecogvault.intake.slip import read_names
 from ecogvault.ledger import copies
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
-from ecogvault.records import read_record
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
 from ecogvault.restore.choose import is_cold
@@ -167,7 +165,7 @@ class Plan:
 
     def redactions(self, code: str, number: str, kind: str) -> str:
         """What changes with the redactions in one recording: then it is de-identified again, and no other unit."""
-        return review.redaction_digest(self._registered, Unit(code, int(number), kind))
+        return kept.asked_for(self.config, self._registered, Unit(code, int(number), kind)).redactions
 
     @cached_property
     def asks_first(self) -> bool:
@@ -223,31 +221,19 @@ class Plan:
         """The one file that is to be restored, by its path in the manifest of its unit."""
         return asked.named_file(str(self.config["file"]))[1] if self.config["file"] else None
 
-    @cached_property
-    def _policy(self) -> str:
-        return edf.read_policy(self.config["policy"]).digest
-
     def policy(self, code: str, number: str, kind: str) -> str:
-        """What the policy of recordings' headers says, as a digest: another one de-identifies them again.
+        """What the policy of recordings' headers says, as a digest: another one de-identifies them again (see kept)."""
+        return kept.asked_for(self.config, self._registered, Unit(code, int(number), kind)).policy
 
-        A recording whose raw file is gone keeps the one that it was made by: the job would fail, and leave nothing.
-        """
-        unit = Unit(code, int(number), kind)
-        try:
-            made_by = str(read_record(self.paths.record(unit))["policy"]["digest"])
-        except (FileNotFoundError, Damaged):
-            return self._policy
-        return self._policy if made_by == self._policy or self._has_raw(unit) else made_by
-
-    def _has_raw(self, unit: Unit) -> bool:
-        folders = {part.part: part.path for part in registry.parts(self._registered, unit.code)}
-        return all((folders[name.part] / name.raw).is_file() for name in read_names(self.paths, unit))
+    def format(self, code: str, number: str, kind: str, today: int) -> int:
+        """The format of a recording's rule, or the one that it keeps (see kept)."""
+        return kept.asked_for(self.config, self._registered, Unit(code, int(number), kind), today).format
 
     @property
     def outdated(self) -> list[Unit]:
-        """Recordings that another policy made, and that cannot be made anew, since their raw files are gone."""
+        """Recordings of another policy or other redactions, that cannot be made anew since their raw files are gone."""
         recordings = [unit for unit in self.units if unit.kind in RECORDING_KINDS]
-        return [one for one in recordings if self.policy(one.code, str(one.number), one.kind) != self._policy]
+        return [one for one in recordings if kept.is_outdated(self.config, self._registered, one)]
 
     @property
     def unnumbered(self) -> dict[str, str]:

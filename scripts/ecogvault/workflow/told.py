@@ -70,10 +70,10 @@ def waiting(made: Plan) -> list[str]:
                 f"{len(subject.outdated)} units of {subject.code} keep the dates and names that they were made with: "
                 "their raw files are not there"
             )
-        kept = sum(unit.code == subject.code for unit in outdated)
-        if kept:
+        old = sum(unit.code == subject.code for unit in outdated)
+        if old:
             found.append(
-                f"{kept} recordings of {subject.code} keep the policy that they were made by: "
+                f"{old} recordings of {subject.code} keep the policy and the redactions that they were made by: "
                 "their raw files are not there"
             )
         if subject.left:
