@@ -1,6 +1,7 @@
 """What a recording was made by, which it keeps where it cannot be made anew since its raw file is gone.
 
-The job would fail, and Snakemake has removed the coded recording by then. So its rule is given what it was given before.
+The job would fail, and Snakemake has removed the coded recording by then. So its rule is given what it was given
+before.
 """
 
 from dataclasses import dataclass, replace

@@ -42,9 +42,9 @@ def scan_file(
 
     A recording's whole header is looked at for `everyone`; all other bytes, for `person`, and not at all if that is
     None (then only the header is read). `coded` is the coded path, which decides what the bytes are; `label` is what
-    findings call it; `key` keys their content_id. With `keeps_birth_date` a birth date in a recording's patient field is
-    meant to be there. `progress` is given the bytes done after each buffer. Memory: two
-    buffers of 1 MiB, and a compound file's largest stream. Raises Changed if the file becomes shorter meanwhile, and
+    findings call it; `key` keys their content_id. With `keeps_birth_date` a birth date in a recording's patient field
+    is meant to be there. `progress` is given the bytes done after each buffer. Memory: two buffers of 1 MiB, and a
+    compound file's largest stream. Raises Changed if the file becomes shorter meanwhile, and
     OSError as it comes.
     """
     tally = _Tally(label, key, PATIENT_FIELD if keeps_birth_date and is_recording(coded) else range(0))
@@ -120,7 +120,8 @@ def scan_unit(
     `files` are (coded path, where it is), `keys` the object keys at all destinations. Paths, keys and headers are
     looked at for everyone registered (other people's birth dates excepted: one may be the day of this recording);
     with `contents`, all bytes of every file for this person. `expected` gives SHA-256 in hex by coded path, compared
-    in the same pass for files that are read whole. `key` keys the findings' content_id, `keeps_birth_date` is scan_file's. A path or key with a name in
+    in the same pass for files that are read whole. `key` keys the findings' content_id,
+    `keeps_birth_date` is scan_file's. A path or key with a name in
     it is called by its place in the list.
     Raises Changed if a file is not what `expected` says, and OSError as it comes.
     """

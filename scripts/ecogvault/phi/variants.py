@@ -154,8 +154,8 @@ def mrn_forms(mrn: str) -> frozenset[str]:
 def date_forms(iso: str) -> frozenset[str]:
     """A birth date (ISO 8601) as people and programs write it; an empty or unreadable one has no spellings.
 
-    Years of two digits are left out where the month is a number: they are the dates of recordings as often as of births.
-    So are 19 and 20, with which other years begin.
+    Years of two digits are left out where the month is a number: they are the dates of recordings as often as of
+    births. So are 19 and 20, with which other years begin.
     """
     try:
         day = date.fromisoformat(iso)
