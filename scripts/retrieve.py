@@ -1,6 +1,6 @@
 """Rule restore, from where nothing can be read at once: ask, fetch and restore what has come, say what waits."""
 
-from ecogvault.retrieve import restore_asked
+from ecogvault.estate.later import restore_asked
 from ecogvault.scripting import job
 
 with job(snakemake) as rule:

@@ -1,12 +1,19 @@
 """A vault on the local service, seen from outside the store, for tests."""
 
 import json
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
+from botocore.config import Config
 
+from ecogvault.sandbox.glacier import service
 from ecogvault.sandbox.glacier.service import order
 from ecogvault.sandbox.servers import Services
 
@@ -60,3 +67,23 @@ class VaultServer:
         except self.client.exceptions.ResourceNotFoundException:
             return True
         return False
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[VaultServer]:
+    """A service with its state in `folder`, and its credentials in the environment."""
+    details = service.start(folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", details["aws_access_key_id"])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", details["aws_secret_access_key"])
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            patch.setenv("AWS_CONFIG_FILE", os.devnull)
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+            settings = Config(retries={"total_max_attempts": 1})
+            named = ("endpoint_url", "region_name", "aws_access_key_id", "aws_secret_access_key")
+            where = {name: details[name.removesuffix("_name")] for name in named}
+            client = boto3.Session().client("glacier", config=settings, **where)
+            yield VaultServer(details, client)
+    finally:
+        service.stop(folder)

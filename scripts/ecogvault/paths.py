@@ -84,6 +84,10 @@ class Paths:
         """What was asked of a vault for a restore, and how far it is."""
         return self.subject(unit.code) / "vault" / destination / f"{unit}.retrieval.json"
 
+    def old_retrieval(self, destination: str, code: str, digest: str) -> Path:
+        """What was asked for so that an old copy can come back, by the digest of its name there."""
+        return self.subject(code) / "vault" / destination / f"{code}.old.{digest}.json"
+
     def doubt(self, destination: str, unit: Unit) -> Path:
         """Since when it is not known whether a vault has a unit's archive."""
         return self.subject(unit.code) / "vault" / destination / f"{unit}.doubt.json"

@@ -12,14 +12,17 @@ import pytest
 from archive_lab import ArchiveLab
 from botocore.config import Config as ClientConfig
 
-from cold_front import ColdFront, cold_front
+from cold_front import Archived, ColdFront, cold_front
 from ecogvault.config import check
+from ecogvault.estate import later
+from ecogvault.estate.adopt import adopt
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.sandbox.servers import running
 from ecogvault.stores.s3_thaw import readiness_of
 from ecogvault.vault.waiting import parsed
+from legacy_builder import AVI, PASSWORD, encrypted
 
 GIVEN = ("tier", "days", "unit", "subject", "from", "file", "max_cost")
 
@@ -29,7 +32,7 @@ class ColdLab(ArchiveLab):
 
     def __init__(self, folder: Path, front: ColdFront, client: Any) -> None:
         super().__init__(folder)
-        self.front = front
+        self.front, self.client = front, client
         where = {"type": "s3", "zone": "outside", "region": "us-east-1", "endpoint_url": front.endpoint_url}
         for name in ("cold-deep", "cold-cool"):
             client.create_bucket(Bucket=name)
@@ -237,6 +240,36 @@ def test_no_capacity_and_a_lack_of_permission_are_explained(lab: ColdLab) -> Non
     said = lab.ask("deep", unit=str(unit))
     assert "permission denied (AccessDenied): these credentials need s3:RestoreObject" in said[0]
     assert said[-1].startswith("FAILED 1 of the units")
+
+
+def test_an_old_object_of_an_archive_class_is_asked_for_and_opened(lab: ColdLab) -> None:
+    code, key = "df5c5206", "df5c5206/df5c5206_3/df5c5206_3_0007.avi.enc"
+    made = encrypted(lab.folder / "old.enc", AVI)
+    lab.client.create_bucket(Bucket="cold-old")
+    lab.client.put_object(Bucket="cold-old", Key=key, Body=made.read_bytes())
+    lab.front.objects[f"/cold-old/{key}"] = Archived("GLACIER")
+    (lab.folder / "password").write_bytes(PASSWORD + b"\n")
+    (lab.folder / "password").chmod(0o600)
+    kept = {name: value for name, value in lab.config.values.items() if name not in GIVEN}
+    where = {name: lab.forms["cool"][name] for name in ("type", "zone", "region", "endpoint_url", "form")}
+    old = {**where, "bucket": "cold-old", "kinds": []}
+    config = check({**kept, "destinations": {"old": old}, "legacy_password_file": str(lab.folder / "password")})
+    adopt(config, lab.private, "old")
+
+    def ask() -> list[str]:
+        said: list[str] = []
+        later.restore_asked(check({**config.values, "from": "old", "subject": code, "tier": "Bulk"}), say=said.append)
+        return said
+
+    assert "asked of bucket cold-old (Bulk): an object comes back whole" in ask()[0]
+    lab.front.pass_hours(11)
+    assert "waiting for df5c5206_3_0007.avi.enc" in ask()[0]
+    lab.front.pass_hours(1.1)
+    assert ask()[0].startswith("df5c5206_3_0007.avi.enc from old: 1 files, ")
+    (clip,) = (lab.paths.restored / "old").rglob("*.avi")
+    assert clip.read_bytes() == AVI
+    assert ask() == ["df5c5206_3_0007.avi.enc from old: restored already"]
+    assert lab.asked() == 1
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,13 @@
 """Sealed tarballs in a vault: sent once, found in inventories that come late, explained when something is wrong."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 import yaml
-from botocore.config import Config
 from vault_lab import VaultLab
 
 from ecogvault import ledger
@@ -23,7 +20,7 @@ from ecogvault.records import read_journal
 from ecogvault.registry_copy.keep import keep_registry
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.retrieve.ranges import to_ask, widened
-from ecogvault.sandbox.glacier import rules, service
+from ecogvault.sandbox.glacier import rules
 from ecogvault.send.vault import MustWait
 from ecogvault.statement import read_signers, verify_statement
 from ecogvault.stores import StoreError
@@ -33,7 +30,7 @@ from ecogvault.stores.vault_description import describe, parse
 from ecogvault.vault import catalogue
 from ecogvault.vault.compare import compare
 from ecogvault.vault.statements import statement_in
-from vaults import DAY, HOUR, VaultServer
+from vaults import DAY, HOUR, VaultServer, serving
 
 MIB = 1 << 20
 PRICES = Path(__file__).parents[2] / "config" / "prices.yaml"
@@ -41,22 +38,8 @@ PRICES = Path(__file__).parents[2] / "config" / "prices.yaml"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultServer]:
-    folder = tmp_path_factory.mktemp("sandbox") / "glacier"
-    details = service.start(folder)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ACCESS_KEY_ID", details["aws_access_key_id"])
-            patch.setenv("AWS_SECRET_ACCESS_KEY", details["aws_secret_access_key"])
-            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            patch.setenv("AWS_CONFIG_FILE", os.devnull)
-            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-            settings = Config(retries={"total_max_attempts": 1})
-            named = ("endpoint_url", "region_name", "aws_access_key_id", "aws_secret_access_key")
-            where = {name: details[name.removesuffix("_name")] for name in named}
-            client = boto3.client("glacier", config=settings, **where)
-            yield VaultServer(details, client)
-    finally:
-        service.stop(folder)
+    with serving(tmp_path_factory.mktemp("sandbox") / "glacier") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from ecogvault import audit, evidence, registry
 from ecogvault.config import Config
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.estate.journal import Adopted, all_adopted
-from ecogvault.estate.restore import asked, restore_old
+from ecogvault.estate.later import is_here
+from ecogvault.estate.restore import asked, copy_restored, opened_folder, restore_old
 from ecogvault.evidence import Policy
 from ecogvault.intake import coded_in
 from ecogvault.intake.assignment import read_units
@@ -21,7 +22,7 @@ from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.prune_trees import obstacle_of
-from ecogvault.restore.choose import place_of
+from ecogvault.restore.choose import is_cold, place_of
 
 Say = Callable[[str], None]
 
@@ -32,8 +33,8 @@ class NotModernised(EcogvaultError):
 
 @dataclass(frozen=True)
 class State:
-    """How far an old copy has come: `waits` (to be opened), `spare` (another one holds the same), `opened` (its files
-    are not archived yet, as `why` says), or `replaceable`.
+    """How far an old copy has come: `waits` (to be opened), `cold` (it has to be brought back first), `spare` (another
+    one holds the same), `opened` (its files are not archived yet, as `why` says), or `replaceable`.
     """
 
     one: Adopted
@@ -54,8 +55,9 @@ def modernise(config: Config, private: Private, *, say: Say) -> None:
     size = sum(one.size for one in waiting)
     if config["confirm"] != "yes":
         for one in waiting:
-            place = place_of(config.destinations[one.destination])[1]
-            say(f"{one.code}: {one.old.name} at {one.destination} waits: {one.size / 1e9:.3f} GB to fetch, {place}")
+            place = f"{one.size / 1e9:.3f} GB to fetch, {place_of(config.destinations[one.destination])[1]}"
+            way = "it was brought back already" if _came_back(config, one) else place
+            say(f"{one.code}: {one.old.name} at {one.destination} waits: {way}")
         ready = sum(state.what == "replaceable" for state in states)
         more = ": snakemake modernise --config confirm=yes opens them" if waiting else ""
         say(f"modernise: {len(waiting)} old copies wait, {size / 1e9:.3f} GB{more}; {ready} are replaceable")
@@ -64,7 +66,8 @@ def modernise(config: Config, private: Private, *, say: Say) -> None:
     opened: set[str] = set()
     for one in waiting:
         try:
-            came = restore_old(config, one, root=config.path("modernised"))
+            root = config.path("modernised")
+            came = copy_restored(config, one, root) if _came_back(config, one) else restore_old(config, one, root=root)
         except (EcogvaultError, OSError) as error:
             failed.append(f"{one.old.name}: {error if isinstance(error, EcogvaultError) else error.strerror}")
             continue
@@ -93,8 +96,12 @@ def survey(config: Config) -> list[State]:
     for one in _asked(config):
         if one.code not in known:
             known[one.code] = _archived(paths, one.code)
-        if one.files is not None:
+        if _came_back(config, one):
+            found.append(State(one, "waits"))
+        elif one.files is not None:
             found.append(_opened(config, one, known[one.code]))
+        elif is_cold(config.destinations[one.destination]):
+            found.append(State(one, "cold", place_of(config.destinations[one.destination])[1]))
         else:
             found.append(State(one, "waits"))
     return spare(found, lambda one: place_of(config.destinations[one.destination])[0])
@@ -106,10 +113,10 @@ def spare(states: Iterable[State], cost: Callable[[Adopted], int]) -> list[State
     best: dict[tuple[object, ...], Adopted] = {}
     for state in listed:
         same = _what(state.one)
-        rank = (state.what == "waits", cost(state.one), state.one.destination, state.one.where)
+        rank = (state.what in ("waits", "cold"), cost(state.one), state.one.destination, state.one.where)
         before = best.get(same)
         if before is None or rank < (
-            next(other.what for other in listed if other.one is before) == "waits",
+            next(other.what for other in listed if other.one is before) in ("waits", "cold"),
             cost(before),
             before.destination,
             before.where,
@@ -117,7 +124,7 @@ def spare(states: Iterable[State], cost: Callable[[Adopted], int]) -> list[State
             best[same] = state.one
     return [
         State(state.one, "spare", f"the same is at {best[_what(state.one)].destination}")
-        if state.what == "waits" and best[_what(state.one)] is not state.one
+        if state.what in ("waits", "cold") and best[_what(state.one)] is not state.one
         else state
         for state in listed
     ]
@@ -127,6 +134,14 @@ def _what(one: Adopted) -> tuple[object, ...]:
     """What an old copy holds, as far as its name tells; a single file is told by its own name."""
     name = "" if one.old.archive else one.old.name.casefold().removesuffix(".enc")
     return one.code, one.old.kind, one.old.session, one.old.part, name
+
+
+def _came_back(config: Config, one: Adopted) -> bool:
+    """Whether an old copy was brought back from where it takes hours, and is not among what is modernised yet."""
+    if not is_cold(config.destinations[one.destination]) or one.files is None:
+        return False
+    there = sum(path.is_file() for path in opened_folder(one, config.path("modernised")).rglob("*"))
+    return is_here(config, one) and there < len(one.files)
 
 
 def _asked(config: Config) -> list[Adopted]:
@@ -199,6 +214,8 @@ def _words(state: State) -> str:
     return {
         "spare": f"is not needed: {state.why}",
         "opened": f"is opened: {state.why}",
+        "cold": f"is {state.why}: snakemake restore --config subject={state.one.code} from={state.one.destination} "
+        "brings it here, over several runs; then it can be modernised",
         "replaceable": "is replaceable: all that is in it is archived anew and listed everywhere",
     }[state.what]
 

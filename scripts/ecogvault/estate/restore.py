@@ -25,6 +25,7 @@ from ecogvault.records import utc_now, write_record
 from ecogvault.restore.fetch import fetched
 from ecogvault.stores import Store, open_store
 from ecogvault.tarball.target import Target
+from ecogvault.verify import chosen_units
 
 SCHEMA = "ecogvault-old-restored 1"
 Progress = Callable[[int], None]
@@ -81,6 +82,13 @@ def asked(config: Config, name: str) -> list[Adopted]:
     ]
 
 
+def old_asked(config: Config, name: object) -> list[Adopted]:
+    """The old copies that a restore from `name` is to bring back, where no copy of this program's own is asked for."""
+    if name not in config.destinations or not (config["unit"] or config["subject"]):
+        return []
+    return [] if chosen_units(config, str(name)) else asked(config, str(name))
+
+
 def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progress: Progress | None = None) -> Came:
     """Fetch and open one old copy, write what was found, and note it in its ledger. `root` is where it comes instead.
 
@@ -103,7 +111,7 @@ def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progr
 
 def open_old(config: Config, one: Adopted, content: Path, root: Path) -> Came:
     """Open what was fetched of an old copy (under its own name) into its folder below `root`."""
-    folder = root / f"{one.code}_old" / one.old.name.partition(".")[0]
+    folder = opened_folder(one, root)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if one.old.format == OPENSSL:
         opened = open_legacy(content, password(config), folder)
@@ -111,19 +119,45 @@ def open_old(config: Config, one: Adopted, content: Path, root: Path) -> Came:
             raise NotProven(f"{one.old.name} was opened, but nothing proves it: {opened.proof}")
         proof = opened.proof
     else:
-        target = Target(folder)
-        file = target.create(one.old.name)
-        try:
-            with open(content, "rb") as stream:
-                while data := stream.read(_STEP):
-                    file.write(memoryview(data))
-            if not target.has(file.path, *sha256_of(content)):
-                target.keep(file)
-                target.finish()
-        finally:
-            file.discard()
+        _place(Target(folder), content, one.old.name)
         proof = "it was never encrypted, and is as it lay there"
     return compared(config, one.code, folder, proof)
+
+
+def opened_folder(one: Adopted, root: Path) -> Path:
+    """Where below `root` the files of an old copy come."""
+    return root / f"{one.code}_old" / one.old.name.partition(".")[0]
+
+
+def copy_restored(config: Config, one: Adopted, root: Path) -> Came:
+    """Have what was restored of an old copy below `root`, too, as it came out. Raises NotProven, NoSpace, OSError."""
+    source = opened_folder(one, record_path(Paths.of(config), one).parent)
+    paths = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
+    root.mkdir(parents=True, exist_ok=True)
+    require_space(root, sum(path.stat().st_size for path in paths), what=f"the files of {one.old.name}")
+    said = sorted((int(each["size"]), str(each["sha256"])) for each in one.files or ())
+    if sorted(sha256_of(path) for path in paths) != said:
+        raise NotProven(f"{source} holds other files than came out of {one.old.name}: remove it, and restore again")
+    target = Target(opened_folder(one, root))
+    for path in paths:
+        _place(target, path, str(path.relative_to(source)))
+    target.finish()
+    return compared(config, one.code, target.folder, "as it was restored")
+
+
+def _place(target: Target, source: Path, path: str) -> None:
+    """Have a copy of `source` at `path` of a target, unless it is there already."""
+    if target.has(path, *sha256_of(source)):
+        return
+    file = target.create(path)
+    try:
+        with open(source, "rb") as stream:
+            while data := stream.read(_STEP):
+                file.write(memoryview(data))
+        target.keep(file)
+        target.finish()
+    finally:
+        file.discard()
 
 
 def compared(config: Config, code: str, folder: Path, proof: str) -> Came:

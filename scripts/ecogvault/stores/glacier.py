@@ -233,6 +233,7 @@ class VaultStore:
             told.get("CompletionDate"),
             told.get("StatusMessage") or "",
             time_of(told),
+            told.get("ArchiveSHA256TreeHash"),
         )
 
     def unfinished_inventory(self, description: str) -> str | None:

@@ -43,7 +43,10 @@ class Unsure(UploadForgotten):
 
 @dataclass(frozen=True)
 class JobState:
-    """What the service says of a job: `state` is InProgress, Succeeded or Failed; times are the service's, in UTC."""
+    """What the service says of a job: `state` is InProgress, Succeeded or Failed; times are the service's, in UTC.
+
+    `sha256_tree` is of the job's output, `archive_sha256_tree` of the whole archive that it brings back.
+    """
 
     state: str
     size: int | None
@@ -51,3 +54,4 @@ class JobState:
     completed_at: str | None
     message: str
     asked_at: str
+    archive_sha256_tree: str | None = None

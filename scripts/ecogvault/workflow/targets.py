@@ -18,7 +18,6 @@ from ecogvault.private import Private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
 from ecogvault.restore.choose import is_cold
-from ecogvault.verify import chosen_units
 
 
 @dataclass(frozen=True)
@@ -200,10 +199,7 @@ class Plan:
     @cached_property
     def old_copies(self) -> list[Adopted]:
         """What the lab made before and is asked for, where no copy of this program's own is: see estate."""
-        name = self.config["from"]
-        if name not in self.config.destinations or not (self.config["unit"] or self.config["subject"]):
-            return []
-        return [] if chosen_units(self.config, name) else estate.asked(self.config, name)
+        return estate.old_asked(self.config, self.config["from"])
 
     @property
     def restore_problem(self) -> str | None:
