@@ -13,9 +13,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ecogvault.sandbox.glacier import service
 from ecogvault.sandbox.glacier.service import order
-from ecogvault.sandbox.servers import Services
+from ecogvault.sandbox.servers import Services, running
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -72,18 +71,14 @@ class VaultServer:
 @contextmanager
 def serving(folder: Path) -> Iterator[VaultServer]:
     """A service with its state in `folder`, and its credentials in the environment."""
-    details = service.start(folder)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ACCESS_KEY_ID", details["aws_access_key_id"])
-            patch.setenv("AWS_SECRET_ACCESS_KEY", details["aws_secret_access_key"])
-            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            patch.setenv("AWS_CONFIG_FILE", os.devnull)
-            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-            settings = Config(retries={"total_max_attempts": 1})
-            named = ("endpoint_url", "region_name", "aws_access_key_id", "aws_secret_access_key")
-            where = {name: details[name.removesuffix("_name")] for name in named}
-            client = boto3.Session().client("glacier", config=settings, **where)
-            yield VaultServer(details, client)
-    finally:
-        service.stop(folder)
+    with running(folder, ["glacier"]) as services, pytest.MonkeyPatch.context() as patch:
+        details = services.glacier
+        patch.setenv("AWS_ACCESS_KEY_ID", details["aws_access_key_id"])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", details["aws_secret_access_key"])
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        named = ("endpoint_url", "region_name", "aws_access_key_id", "aws_secret_access_key")
+        where = {name: details[name.removesuffix("_name")] for name in named}
+        client = boto3.client("glacier", config=Config(retries={"total_max_attempts": 1}), **where)
+        yield VaultServer(details, client)
