@@ -1,9 +1,7 @@
 """Azure Blob Storage: one container, whose objects are block blobs."""
 
 import logging
-import random
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,7 +25,6 @@ from ecogvault.stores.azure_examine import examine, refuse_public, unfinished
 from ecogvault.stores.azure_read import Reader
 from ecogvault.stores.azure_thaw import readiness, thaw
 from ecogvault.stores.azure_upload import (
-    Again,
     Target,
     from_azure,
     send_blocks,
@@ -49,12 +46,12 @@ from ecogvault.stores.base import (
     UploadState,
     same_metadata,
 )
-from ecogvault.stores.errors import BadKey, Denied, KeyTaken, SourceChanged, StoreError, Unreachable, WrongBytes
+from ecogvault.stores.errors import BadKey, Denied, SourceChanged, StoreError, Unreachable, WrongBytes
 from ecogvault.stores.pace import Pace
 from ecogvault.stores.pieces import MIB
+from ecogvault.stores.puts import PUT_ATTEMPTS, Again, Ahead, achieved, step_back, taken
 from ecogvault.stores.thaw import Readiness
 
-PUT_ATTEMPTS = 6
 # What is smaller goes to the account's default tier, not to Archive: statements and manifests are asked for at any
 # time, and bringing one back takes hours.
 SMALLEST_ARCHIVED = 128 * 1024
@@ -87,7 +84,7 @@ class AzureStore:
         self._pace = pace
         self._page_size = page_size
         self._attempts = attempts
-        self._ahead: tuple[str, frozenset[str]] | None = None
+        self._ahead: Ahead | None = None
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix=f"blocks-{name}")
 
     @classmethod
@@ -185,7 +182,7 @@ class AzureStore:
 
     def look_ahead(self, prefix: str) -> None:
         """List once what is below `prefix`; see LooksAhead."""
-        self._ahead = (prefix, frozenset(one.key for one in self.list(prefix)))
+        self._ahead = Ahead(prefix, frozenset(one.key for one in self.list(prefix)))
 
     def put(
         self,
@@ -203,20 +200,20 @@ class AzureStore:
         whole, sent = state.whole, 0
         for round_number in range(PUT_ATTEMPTS):
             unasked = round_number == 0 and replace is None and source.size <= self.part_size
-            found = Absent() if unasked and self._seems_absent(key) else self._look(key)
+            lacked = unasked and self._ahead is not None and self._ahead.lacks(key)
+            found = Absent() if lacked else self._look(key)
             condition: Mapping[str, Any] = {"match_condition": MatchConditions.IfMissing}
             if isinstance(found, Present):
                 if not _is_discarded(found):
                     if (same or same_metadata(metadata))(found):
                         state.forget()
                         seen = whole is not None and found.md5 is not None and whole.md5 == found.md5
-                        return self._adopted(key, found, whole.sha256_tree if whole and seen else "", sent)
+                        tree = whole.sha256_tree if whole and seen else ""
+                        bucket = self._container.container_name
+                        return achieved(key, bucket, found, adopted=True, sha256_tree=tree, sent=sent)
                     if replace is None or replace != found.etag:
                         state.forget()
-                        raise KeyTaken(
-                            f"{key} in {self.where} is taken by other content, which is never overwritten: "
-                            "find out whose it is"
-                        )
+                        raise taken(key, self.where)
                     self._keep_old(key, found)
                 condition = {"etag": f'"{found.etag}"', "match_condition": MatchConditions.IfNotModified}
             target = self._target(key, metadata, source.size, condition)
@@ -229,8 +226,7 @@ class AzureStore:
                     )
             except Again as again:
                 whole, sent = again.whole or whole, sent + again.sent
-                # Somebody else was at this key in the same moment: look again, after a moment that grows.
-                threading.Event().wait(random.uniform(0, 0.1 * 2**round_number))
+                step_back(round_number)
                 continue
             except (SourceChanged, WrongBytes):
                 self._drop(key, state)
@@ -287,9 +283,6 @@ class AzureStore:
         cold = self._tier is StandardBlobTier.ARCHIVE and size < SMALLEST_ARCHIVED
         tier = None if cold else self._tier
         return Target(self._blob(key), self.where, key, metadata, tier, condition, self._attempts, self._pace)
-
-    def _seems_absent(self, key: str) -> bool:
-        return self._ahead is not None and key.startswith(self._ahead[0]) and key not in self._ahead[1]
 
     def _look(self, key: str) -> Present | Absent:
         try:
@@ -365,21 +358,6 @@ class AzureStore:
         if state.upload_id is not None:
             self.abort_unfinished(key)
             state.forget()
-
-    def _adopted(self, key: str, found: Present, sha256_tree: str, sent: int) -> Stored:
-        return Stored(
-            key=key,
-            bucket=self._container.container_name,
-            version_id=found.version_id,
-            etag=found.etag,
-            size=found.size,
-            part_size=None,
-            crc64nvme=None,
-            md5=found.md5,
-            sha256_tree=sha256_tree,
-            bytes_sent=sent,
-            adopted=True,
-        )
 
 
 def _is_discarded(found: Present) -> bool:

@@ -24,10 +24,10 @@ from ecogvault.stores.errors import StoreError, WrongBytes
 from ecogvault.stores.pace import Pace, PacedBody
 from ecogvault.stores.parts import all_of, buffer, check, part_size_for
 from ecogvault.stores.pieces import TreeOfPieces
+from ecogvault.stores.puts import SEND_ATTEMPTS, Again
 from ecogvault.stores.sources import InOrder
 
 MAX_BLOCKS = 50_000
-SEND_ATTEMPTS = 3
 
 # Answers to a body that did not arrive as it was sent; nothing is stored then.
 _BROKEN_ON_THE_WAY = {"Md5Mismatch", "Crc64Mismatch"}
@@ -35,16 +35,6 @@ _BROKEN_ON_THE_WAY = {"Md5Mismatch", "Crc64Mismatch"}
 _OVERTAKEN = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "InvalidBlockList"}
 
 _T = TypeVar("_T")
-
-
-class Again(StoreError):
-    """The condition of the last request did not hold: look at the key again.
-
-    `whole` is what was sent, and `sent` how much: it may be there after all, when only the answer was lost.
-    """
-
-    whole: Whole | None = None
-    sent: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from ecogvault.files import TEMPORARY_SUFFIX, NoSpace, require_space
 from ecogvault.records import canonical
 from ecogvault.stores.base import (
     Absent,
-    Checked,
     Listed,
     Presence,
     Present,
@@ -37,6 +36,7 @@ from ecogvault.stores.errors import (
     StoreError,
     WrongBytes,
 )
+from ecogvault.stores.folder_copy import copy, equal_prefix, tree_if_equal
 from ecogvault.stores.folder_files import (
     CLOSED,
     PIECE,
@@ -49,10 +49,10 @@ from ecogvault.stores.folder_files import (
     parts_of,
     present,
     settle,
-    tree_on_disk,
     unreadable,
 )
-from ecogvault.stores.pieces import MIB, TreeOfPieces
+from ecogvault.stores.pieces import MIB
+from ecogvault.stores.puts import achieved, taken
 from ecogvault.stores.rename import rename_without_overwriting
 
 RESUMABLE = 16 * MIB  # what is smaller is copied again from its beginning
@@ -137,30 +137,29 @@ class FolderStore:
         with self._parent(key, make=True) as (folder, name):
             found = look(folder, name)
             if isinstance(found, Present):
-                adopted = self._adopt(key, folder, name, found, source, same)
-                if adopted is not None:
+                theirs = self._adopt(key, folder, name, found, source, same)
+                if theirs is not None:
                     drop(folder, state)
                     self._tidy(folder, name)
-                    return adopted
+                    return theirs
                 if replace is None or replace != found.etag:
                     drop(folder, state)
-                    raise self._taken(key)
+                    raise taken(key, self.where)
             temporary, descriptor = self._open_temporary(key, folder, name, source, metadata, state)
             try:
                 try:
-                    start = self._verified_prefix(descriptor, source)
-                    tree, sent = self._copy(key, descriptor, source, start, progress)
+                    self.require_room(source.size - min(os.fstat(descriptor).st_size, source.size))
+                    start = equal_prefix(descriptor, source)
+                    tree, sent = copy(descriptor, source, start, f"{key} in {self.where}", progress)
                 finally:
                     os.close(descriptor)
                 if not self._place(key, folder, temporary, name, found, metadata):
                     # Somebody else wrote this key meanwhile.
                     now = look(folder, name)
-                    adopted = None
-                    if isinstance(now, Present):
-                        adopted = self._adopt(key, folder, name, now, source, same)
-                    if adopted is None:
-                        raise self._taken(key)
-                    return adopted
+                    theirs = self._adopt(key, folder, name, now, source, same) if isinstance(now, Present) else None
+                    if theirs is None:
+                        raise taken(key, self.where)
+                    return theirs
             except BaseException as error:
                 # Only what can be gone on with stays.
                 useless = isinstance(error, (SourceChanged, WrongBytes, KeyTaken, NoSpace))
@@ -171,7 +170,7 @@ class FolderStore:
             drop(folder, state, temporary)
             self._tidy(folder, name)
             stored = present(folder, name)
-            return self._stored(key, stored, tree, sent=sent, adopted=False)
+            return achieved(key, None, stored, adopted=False, sha256_tree=tree, sent=sent)
 
     def get(
         self, key: str, offset: int = 0, length: int | None = None, version_id: str | None = None
@@ -303,50 +302,6 @@ class FolderStore:
         settle(descriptor, self._file_mode, self._gid)
         return temporary, descriptor
 
-    def _verified_prefix(self, descriptor: int, source: Source) -> int:
-        """How many bytes at the beginning of a temporary file, in whole pieces, are on disk as `source` has them."""
-        length = min(os.fstat(descriptor).st_size, source.size)
-        self.require_room(source.size - length)
-        wanted = bytearray(PIECE)
-        good = 0
-        while good + PIECE <= length:
-            source.read_into(good, memoryview(wanted))
-            if os.pread(descriptor, PIECE, good) != wanted:
-                break
-            good += PIECE
-        return good
-
-    def _copy(
-        self, key: str, descriptor: int, source: Source, start: int, progress: Callable[[int], None] | None
-    ) -> tuple[str, int]:
-        """Write `source` from `start` on, flush it, read all of it back; its tree hash and the bytes written."""
-        os.ftruncate(descriptor, start)
-        if progress and start:
-            progress(start)
-        tree = TreeOfPieces(source.size)
-        buffer = bytearray(min(PIECE, source.size))
-        for offset in range(0, source.size, PIECE):
-            piece = memoryview(buffer)[: min(PIECE, source.size - offset)]
-            source.read_into(offset, piece)
-            tree.update_at(offset, piece)
-            if offset < start:
-                continue
-            done = 0
-            while done < len(piece):
-                done += os.pwrite(descriptor, piece[done:], offset + done)
-            if progress:
-                progress(len(piece))
-        if isinstance(source, Checked):
-            source.check()
-        os.fsync(descriptor)
-        wanted = tree.hexdigest()
-        if tree_on_disk(descriptor, source.size) != wanted:
-            raise WrongBytes(
-                f"{key} in {self.where} was read back with other bytes than were written, and was removed: "
-                "check that disk and its connection, then run again"
-            )
-        return wanted, source.size - start
-
     def _place(
         self,
         key: str,
@@ -394,44 +349,15 @@ class FolderStore:
         same: Callable[[Present], bool] | None,
     ) -> Stored | None:
         if same is not None:
-            return self._stored(key, found, "", sent=0, adopted=True) if same(found) else None
+            return achieved(key, None, found, adopted=True) if same(found) else None
         if found.size != source.size:
             return None
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            tree = TreeOfPieces(source.size)
-            buffer = bytearray(min(PIECE, source.size))
-            for offset in range(0, source.size, PIECE):
-                piece = memoryview(buffer)[: min(PIECE, source.size - offset)]
-                source.read_into(offset, piece)
-                if os.pread(descriptor, len(piece), offset) != piece:
-                    return None
-                tree.update_at(offset, piece)
+            tree = tree_if_equal(descriptor, source)
         finally:
             os.close(descriptor)
-        if isinstance(source, Checked):
-            source.check()
-        return self._stored(key, found, tree.hexdigest(), sent=0, adopted=True)
-
-    def _stored(self, key: str, found: Present, tree: str, *, sent: int, adopted: bool) -> Stored:
-        return Stored(
-            key=key,
-            bucket=None,
-            version_id=None,
-            etag=found.etag,
-            size=found.size,
-            part_size=None,
-            crc64nvme=None,
-            md5=None,
-            sha256_tree=tree,
-            bytes_sent=sent,
-            adopted=adopted,
-        )
-
-    def _taken(self, key: str) -> KeyTaken:
-        return KeyTaken(
-            f"{key} in {self.where} is taken by other content, which is never overwritten: find out whose it is"
-        )
+        return None if tree is None else achieved(key, None, found, adopted=True, sha256_tree=tree)
 
     def _tidy(self, folder: int, name: str) -> int:
         left = [entry for entry in os.listdir(folder) if is_temporary(entry) and entry.startswith(f".{name}.")]

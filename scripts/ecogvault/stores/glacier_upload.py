@@ -21,13 +21,13 @@ from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.glacier_client import explained
 from ecogvault.stores.glacier_types import Unsure, UploadForgotten
 from ecogvault.stores.pieces import MIB, TreeOfPieces
+from ecogvault.stores.puts import SEND_ATTEMPTS
 
 if TYPE_CHECKING:
     from mypy_boto3_glacier.client import GlacierClient
 
 MAX_PARTS = 10_000
 MAX_PART = 4096 * MIB
-SEND_ATTEMPTS = 3
 
 _buffers = threading.local()
 

@@ -39,20 +39,20 @@ from ecogvault.stores.errors import (
 )
 from ecogvault.stores.pace import Pace
 from ecogvault.stores.pieces import MIB
+from ecogvault.stores.puts import PUT_ATTEMPTS, Again, Ahead, achieved, step_back, taken
 from ecogvault.stores.s3_client import code_of, explain, explained, make_client, status_of
 from ecogvault.stores.s3_examine import examine, refuse_public
 from ecogvault.stores.s3_options import Options
 from ecogvault.stores.s3_thaw import head as ask_readiness
 from ecogvault.stores.s3_thaw import thaw
 from ecogvault.stores.s3_unfinished import unfinished
-from ecogvault.stores.s3_upload import Again, Target, abort, hex_of, send_parts, send_whole, unquoted
+from ecogvault.stores.s3_upload import Target, abort, hex_of, send_parts, send_whole, unquoted
 from ecogvault.stores.thaw import Readiness
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 ATTEMPTS = 6  # per request, with backoff: about half a minute
-PUT_ATTEMPTS = 6
 GET_ATTEMPTS = 5  # without a byte of progress
 CHUNK = MIB
 SMALLEST_PART = 5 * MIB  # S3's own limit for all parts but the last
@@ -90,7 +90,7 @@ class S3Store:
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix=f"parts-{name}")
         self._bucket_seen = False
         self._versioned: bool | None = None
-        self._ahead: tuple[str, frozenset[str]] | None = None
+        self._ahead: Ahead | None = None
 
     @classmethod
     def from_destination(cls, destination: Destination, kind: str) -> "S3Store":
@@ -161,7 +161,7 @@ class S3Store:
 
     def look_ahead(self, prefix: str) -> None:
         """List once what is below `prefix`; see LooksAhead."""
-        self._ahead = (prefix, frozenset(one.key for one in self.list(prefix)))
+        self._ahead = Ahead(prefix, frozenset(one.key for one in self.list(prefix)))
 
     def put(
         self,
@@ -182,20 +182,19 @@ class S3Store:
         whole, sent = state.whole, 0
         for round_number in range(PUT_ATTEMPTS):
             unasked = round_number == 0 and replace is None and source.size <= self.part_size
-            found = Absent() if unasked and self._seems_absent(key) else self._look(key)
+            lacked = unasked and self._ahead is not None and self._ahead.lacks(key)
+            found = Absent() if lacked else self._look(key)
             if isinstance(found, Present):
                 if (same or same_metadata(metadata))(found):
                     self._drop(key, state)
                     if found.size > self.part_size:
                         self._tidy(key)
                     seen = whole is not None and found.checksum is not None and whole.crc64nvme == found.checksum
-                    return self._adopted(key, found, whole.sha256_tree if whole and seen else "", sent)
+                    tree = whole.sha256_tree if whole and seen else ""
+                    return achieved(key, self.bucket, found, adopted=True, sha256_tree=tree, sent=sent)
                 if replace is None or replace != found.etag:
                     self._drop(key, state)
-                    raise KeyTaken(
-                        f"{key} in bucket {self.bucket} is taken by other content, which is never overwritten: "
-                        "find out whose it is"
-                    )
+                    raise taken(key, self.where)
                 self._require_versioning(key)
                 condition = {"IfMatch": f'"{found.etag}"'}
             else:
@@ -211,8 +210,7 @@ class S3Store:
                 )
             except Again as again:
                 whole, sent = again.whole or whole, sent + again.sent
-                # Somebody else was at this key in the same moment: look again, after a moment that grows.
-                threading.Event().wait(random.uniform(0, 0.1 * 2**round_number))
+                step_back(round_number)
                 continue
             except (SourceChanged, WrongBytes):
                 self._drop(key, state)
@@ -286,10 +284,6 @@ class S3Store:
             abort(self._client, self.bucket, key, upload_id)
         return len(found)
 
-    def _seems_absent(self, key: str) -> bool:
-        """Whether a listing of its surroundings lacked `key`."""
-        return self._ahead is not None and key.startswith(self._ahead[0]) and key not in self._ahead[1]
-
     def _look(self, key: str) -> Present | Absent:
         try:
             answer = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
@@ -358,21 +352,6 @@ class S3Store:
     def _received_wrong(self, key: str) -> WrongBytes:
         return WrongBytes(
             f"{key} in bucket {self.bucket}: what was received is not what the service confirms: run again"
-        )
-
-    def _adopted(self, key: str, found: Present, sha256_tree: str, sent: int) -> Stored:
-        return Stored(
-            key=key,
-            bucket=self.bucket,
-            version_id=found.version_id,
-            etag=found.etag,
-            size=found.size,
-            part_size=None,
-            crc64nvme=found.checksum,
-            md5=None,
-            sha256_tree=sha256_tree,
-            bytes_sent=sent,
-            adopted=True,
         )
 
     def _drop(self, key: str, state: UploadState) -> None:

@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 
 from ecogvault.records import canonical
 from ecogvault.stores.base import PartDone, Source, Stored, UploadState, Whole
-from ecogvault.stores.errors import StoreError, WrongBytes
+from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.parts import all_of, buffer, check, part_size_for
 from ecogvault.stores.pieces import TreeOfPieces
+from ecogvault.stores.puts import SEND_ATTEMPTS, Again
 from ecogvault.stores.s3_client import code_of, explained, status_of
 from ecogvault.stores.s3_copy import Copies
 
@@ -26,22 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 MAX_PARTS = 10_000
-SEND_ATTEMPTS = 3
 
 # Answers to a body that did not arrive as it was sent; nothing is stored then.
 _BROKEN_ON_THE_WAY = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 
 _T = TypeVar("_T")
-
-
-class Again(StoreError):
-    """The condition of the last request did not hold, or the upload has vanished: look at the key again.
-
-    `whole` is what was sent, and `sent` how much: it may be there after all, when only the answer was lost.
-    """
-
-    whole: Whole | None = None
-    sent: int = 0
 
 
 @dataclass(frozen=True)
