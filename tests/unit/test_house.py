@@ -177,6 +177,11 @@ def test_every_module_has_its_place_in_the_order() -> None:
     assert {path.relative_to(LIBRARY).with_suffix("").parts[0] for path in MODULES} - {"__init__"} <= set(ORDER)
 
 
+def test_the_map_of_the_library_shows_every_module() -> None:
+    told = set(re.findall(r"\w+", (LIBRARY / "__init__.py").read_text(encoding="utf-8").split('"""')[1]))
+    assert {path.relative_to(LIBRARY).with_suffix("").parts[0] for path in MODULES} - {"__init__"} - told == set()
+
+
 def test_the_library_never_imports_snakemake() -> None:
     assert [path.name for path in MODULES if any(name.split(".")[0] == "snakemake" for name in imports(path))] == []
 
