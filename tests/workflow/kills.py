@@ -100,7 +100,12 @@ class Yard:
 
     def upload(self, destination: str, die: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One upload to its end or its death; see station."""
-        order = {"folder": str(self.lab.folder), "unit": str(self.unit), "destination": destination, "die": die}
+        return self.order("upload_unit", destination, die)
+
+    def order(self, rule: str, destination: str, die: Mapping[str, Any] | None) -> dict[str, Any]:
+        """One job of `rule`, to its end or its death; see station."""
+        what = {"folder": str(self.lab.folder), "rule": rule, "unit": str(self.unit), "destination": destination}
+        order = {**what, "die": die}
         assert self.station.stdin
         assert self.station.stdout
         self.station.stdin.write(json.dumps(order) + "\n")

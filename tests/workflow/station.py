@@ -1,12 +1,13 @@
-"""A process that does uploads in children that die at given moments: the real rule script, killed as by a power cut.
+"""A process that does jobs in children that die at given moments: the real rule script, killed as by a power cut.
 
 Started as `python station.py`, it loads the library once, reads one order a line from standard input (JSON), does it in
-a child made by fork, and answers with one line (JSON). Order: `folder` (the lab), `unit`, `destination`, and `die`:
+a child made by fork, and answers with one line (JSON). Order: `folder` (the lab), `rule` (`upload_unit` or
+`restore_unit`), `unit`, `destination`, and `die`:
 
 * null: it runs to its end;
 * {"moment": k}: it dies at the k-th moment. Moments are what can be seen from outside or is found by the next run:
   a request, a file opened for writing, written to, flushed, renamed, linked, removed, locked;
-* {"seconds": s}: it dies s seconds after its first byte went out;
+* {"seconds": s}: it dies s seconds after its first byte went out or, in a restore, after it has begun;
 * {"before": text}: it dies when the request whose first line matches the expression `text` is about to be sent;
 * {"after": text}: it dies when such a request has been answered, before the same thread does anything else that counts.
 
@@ -38,7 +39,7 @@ from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.send import files as sending
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "upload_unit.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 WATCHED = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate", "fcntl.flock", "os.chmod"}
 MOMENTS, SENT, BEGUN = 0, 8, 16  # offsets in the memory that child and station share
 _FIRST_LINE = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) (\S+) HTTP/1\.1\r\n")
@@ -83,7 +84,7 @@ class Doom:
 
     def content(self, count: int) -> None:
         """`count` bytes of content are about to go out."""
-        if self.add(SENT, count) == count:
+        if self.add(SENT, count) == count and not int.from_bytes(self._shared[BEGUN : BEGUN + 8], "little"):
             self.add(BEGUN, time.monotonic_ns())
 
 
@@ -130,20 +131,23 @@ def note_envelopes() -> None:
     sending.encrypted_source = noted
 
 
-def told(unit: Unit, destination: str, values: dict[str, Any]) -> Any:
-    """What Snakemake tells the script of this upload."""
+def told(rule: str, unit: Unit, destination: str, values: dict[str, Any]) -> Any:
+    """What Snakemake tells the script of this upload or restore."""
     config = Config(values)
     paths = Paths.of(config)
     files = {"manifest": str(paths.manifest(unit)), "verdict": str(paths.verdict(unit))}
     wildcards = {"destination": destination, "code": unit.code, "n": str(unit.number), "kind": unit.kind}
+    uploads = rule == "upload_unit"
+    output = {"receipt": paths.receipt(destination, unit)} if uploads else {}
+    output |= {} if uploads else {"record": paths.restored_record(destination, unit)}
     return SimpleNamespace(
         config=values,
-        rule="upload_unit",
-        input=files,
-        output=Values(receipt=str(paths.receipt(destination, unit))),
+        rule=rule,
+        input=files if uploads else {},
+        output=Values({name: str(path) for name, path in output.items()}),
         params={},
         wildcards=Values(wildcards),
-        log=[f"logs/upload_unit/{destination}/{unit}.log"],
+        log=[f"logs/{rule}/{destination}/{unit}.log"],
         threads=1,
     )
 
@@ -155,18 +159,22 @@ class Values(dict[str, str]):
         return iter(self.values())
 
 
-def upload(order: dict[str, Any], shared: mmap.mmap) -> None:
-    """The child: one upload, to its end or its death."""
+def work(order: dict[str, Any], shared: mmap.mmap) -> None:
+    """The child: one upload or restore, to its end or its death."""
     os.chdir(order["folder"])
     with open("config.yaml", encoding="utf-8") as stream:
         values = {**configuration.DEFAULTS, **yaml.safe_load(stream)}
-    snakemake = told(Unit.parse(order["unit"]), order["destination"], values)
-    # As Snakemake does before a job.
-    Path(snakemake.output["receipt"]).unlink(missing_ok=True)
+    rule = order["rule"]
+    snakemake = told(rule, Unit.parse(order["unit"]), order["destination"], values)
+    for output in snakemake.output:
+        Path(output).unlink(missing_ok=True)  # as Snakemake does before a job
     note_envelopes()
     nas = Path(values["destinations"].get("nas", {}).get("path", "nas")).absolute()
-    watch(Doom(order["die"] or {}, shared), nas)
-    runpy.run_path(str(SCRIPT), {"snakemake": snakemake}, "__main__")
+    doom = Doom(order["die"] or {}, shared)
+    if rule == "restore_unit":
+        doom.add(BEGUN, time.monotonic_ns())
+    watch(doom, nas)
+    runpy.run_path(str(SCRIPTS / f"{rule}.py"), {"snakemake": snakemake}, "__main__")
 
 
 def obey(order: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +190,7 @@ def obey(order: dict[str, Any]) -> dict[str, Any]:
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - to the end of the process
         status = 1
         try:
-            upload(order, shared)
+            work(order, shared)
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)

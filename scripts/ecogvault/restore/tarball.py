@@ -1,6 +1,6 @@
 """A unit, or one of its files, out of a sealed tarball at a destination."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,13 @@ def restore_tarball(
     copy: ledger.Copy,
     statement: dict[str, Any],
     folder: Path,
+    prove: Callable[[Manifest], None],
     progress: Progress | None,
-) -> Manifest:
-    """Fetch the sealed tarball whole, compare its tree hash with the statement, and open it into `folder`."""
+) -> None:
+    """Fetch the sealed tarball whole, compare its tree hash with the statement, and open it into `folder`.
+
+    Only when `prove` has kept what was found, the tarball goes: until then it need not be fetched again.
+    """
     key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
     one = _object(copy, key)
     keys = identities(config)
@@ -47,8 +51,8 @@ def restore_tarball(
             )
         source = FileSource(stream.fileno())
         opened = open_sealed_tarball(source, keys, folder.parent, expect_unit=str(unit), threads=2)
-    demand_manifest(opened.manifest, statement, unit, store.name)
-    return opened.manifest
+        demand_manifest(opened.manifest, statement, unit, store.name)
+        prove(opened.manifest)
 
 
 def restore_member(

@@ -7,6 +7,7 @@ from pathlib import Path
 from ecogvault import ledger
 from ecogvault.config import Config
 from ecogvault.files import lock, sweep_tree
+from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.restore.fetch import Progress
 from ecogvault.restore.files import restore_files
@@ -24,14 +25,19 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
     destination = config.destinations[name]
     store = open_store(destination, unit.kind)
     statement = demand_statement(config, store, destination, unit, copy)
+    count = 0
+
+    def prove(manifest: Manifest) -> None:
+        nonlocal count
+        count = len(manifest) - len(copy.excluded)
+        write_proof(record, unit, name, copy, folder=folder, files=count)
+        note_restored(config, unit, name, copy)
+
     with _alone(record, unit, name) as folder:
         if destination.form == "tarball":
-            manifest = restore_tarball(config, store, unit, copy, statement, folder, progress)
+            restore_tarball(config, store, unit, copy, statement, folder, prove, progress)
         else:
-            manifest = restore_files(config, store, destination, unit, copy, statement, folder, progress)
-    count = len(manifest) - len(copy.excluded)
-    write_proof(record, unit, name, copy, folder=folder, files=count)
-    note_restored(config, unit, name, copy)
+            prove(restore_files(config, store, destination, unit, copy, statement, folder, progress))
     left_out = f"; {len(copy.excluded)} files are not kept there: {', '.join(copy.excluded)}" if copy.excluded else ""
     return f"{count} files restored and equal to their manifest{left_out}"
 

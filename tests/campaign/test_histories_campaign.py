@@ -1,0 +1,14 @@
+"""Hundreds of random histories of loss, rot, verify, repair, drill and prune: `make campaign`.
+
+ECOGVAULT_HISTORIES is how many, as in the short test, which this is at length.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("ECOGVAULT_HISTORIES", "400")
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from test_histories import TestHistories  # noqa: E402 - it reads how many when it is loaded
+
+__all__ = ["TestHistories"]

@@ -1,0 +1,35 @@
+"""`kill -9` of restores: whatever the moment, nothing wrong has its name; the next run fetches what is lacking."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from kills import DESTINATIONS
+from restore_kills import RestoreYard, restore_yard_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("restore_kills")]
+
+KILLS = 10  # per destination
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestoreYard]:
+    with restore_yard_in(tmp_path_factory.mktemp("restore_kills") / "yard") as made:
+        yield made
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_a_restore_killed_at_any_moment_is_finished_by_the_next_run(yard: RestoreYard, destination: str) -> None:
+    generator = random.Random(f"{SEED} {destination}")
+    yard.died = 0
+    for _ in range(KILLS):
+        yard.kill(destination, yard.die_at_random(destination, generator))
+    assert yard.died >= KILLS // 2, "too few restores died: the moments are chosen badly"
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_a_restore_killed_at_its_end_fetches_nothing_again(yard: RestoreYard, destination: str) -> None:
+    last = yard.whole(destination)["moments"]
+    for moment in range(last - 8, last + 1, 2):
+        yard.kill(destination, {"moment": moment}, must_die=moment < last - 2)
