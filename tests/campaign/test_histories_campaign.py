@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("ECOGVAULT_HISTORIES", "400")
+os.environ.setdefault("ECOGVAULT_HISTORIES", "400")  # read when test_histories is loaded
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from test_histories import TestHistories  # noqa: E402 - it reads how many when it is loaded
+from test_histories import TestHistories
 
 __all__ = ["TestHistories"]
