@@ -482,6 +482,7 @@ def test_without_any_credentials_it_is_said_what_to_set(container):
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True
     )
     assert "no usable Azure credentials for container c: set AZURE_STORAGE_KEY" in done.stdout
+    assert done.stderr == ""  # azure-identity's own account of it takes a page
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,15 @@ def test_preflight_of_a_bucket_that_does_not_exist_says_so_and_looks_at_the_othe
     assert "ok       it answers" in said
 
 
+def test_preflight_tells_once_and_by_destination_what_no_kind_can_be_sent_with(lab, tmp_path, capsys):
+    nas = {"type": "folder", "zone": "inside", "form": "files", "path": str(tmp_path), "group": "no-such-group"}
+    lab.values["destinations"] = {"nas": nas}
+    lab.file.write_text(yaml.safe_dump(lab.values))
+    assert lab("preflight") == 1
+    says = "nas:\n  refused  destinations.nas.group: this machine has no group 'no-such-group'\n"
+    assert capsys.readouterr().out == says
+
+
 def test_a_state_that_is_damaged_is_named_before_anything_is_removed(lab, capsys):
     path = lab.paths.transfer("deep", Unit(CODE, 2, "vid"))
     record = json.loads(path.read_text())

@@ -49,10 +49,17 @@ def run(args: argparse.Namespace) -> int:
         for kind in filter(destination.takes, KINDS):
             try:
                 store = open_store(destination, kind)
-                if store.where in seen:
-                    continue
-                seen.add(store.where)
-                print(f"{name}: {store.where}", flush=True)
+            except StoreError as error:  # settings that no kind can be sent with are told once
+                if str(error) not in seen:
+                    seen.add(str(error))
+                    print(f"{name}:\n  refused  {error}")
+                usable = False
+                continue
+            if store.where in seen:
+                continue
+            seen.add(store.where)
+            print(f"{name}: {store.where}", flush=True)
+            try:
                 usable = _look(store) and usable
             except StoreError as error:
                 print(f"  refused  {error}")

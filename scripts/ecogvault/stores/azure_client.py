@@ -5,6 +5,7 @@ a SAS, which is a secret.
 """
 
 import ipaddress
+import logging
 import os
 import random
 import threading
@@ -174,6 +175,8 @@ def _chain() -> Any:
     """The chain of azure-identity, one for the process: it keeps its token, which `az login` takes a second to give."""
     from azure.identity import DefaultAzureCredential  # half a second that those with a key need not spend
 
+    # What each of the chain's nine ways missed would go to stderr, a page of it beside our one line.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     return DefaultAzureCredential()
 
 
