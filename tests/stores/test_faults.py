@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from content import META, pattern, tree
-from faults import FAULTS, FaultProxy, faulty
 from places import PART, Bucket, Container
 from test_many_files import UNIT, Session
 
 from ecogvault import ledger
 from ecogvault.stores import Absent, BytesSource, Present, Store, Stored, StoreError, UploadState
 from ecogvault.stores.pieces import MIB
+from faults import FAULTS, FaultProxy, faulty
 
 SEEDS = [1, pytest.param(2, marks=pytest.mark.slow)]
 
