@@ -1,4 +1,4 @@
-"""Archive classes in front of a real S3 server: objects in them cannot be read before they are brought back.
+"""Archive classes in front of a real server of S3 or Azure: what is in them cannot be read before it is brought back.
 
 A proxy on loopback. What is stored as GLACIER or DEEP_ARCHIVE is answered with InvalidObjectState until RestoreObject
 was asked for and its time has passed by a clock that tests move; HEAD tells the state. Everything else is the server's.
@@ -94,27 +94,29 @@ class ColdFront:
         return 202, ""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Forwarding(BaseHTTPRequestHandler):
+    """Passes requests on, unless `before` answers one itself; `after` may change what is answered."""
+
     protocol_version = "HTTP/1.1"
     front: ColdFront
 
     def log_message(self, *args: object) -> None:
         pass
 
+    def before(self, path: str, words: dict[str, list[str]], body: bytes) -> bool:
+        raise NotImplementedError
+
+    def after(self, path: str, status: int, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
     def _serve(self) -> None:
         address = urlsplit(self.path)
-        words = parse_qs(address.query, keep_blank_values=True)
         path, front = address.path, self.front
         if "100-continue" in self.headers.get("Expect", ""):
             self.send_response_only(100)
             self.end_headers()
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.command == "POST" and "restore" in words:
-            status, code = front.restore(path, body.decode())
-            self._answer(status, [], _error(code) if code else b"")
-            return
-        if self.command == "GET" and not words.keys() - {"versionId"} and front.state(path) != "here":
-            self._answer(403, [], _error("InvalidObjectState"))
+        if self.before(path, parse_qs(address.query, keep_blank_values=True), body):
             return
         connection = http.client.HTTPConnection(urlsplit(front.upstream).netloc, timeout=60)
         try:
@@ -127,34 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
             data = answer.read()
         finally:
             connection.close()
-        kept = [
-            (name, value)
-            for name, value in answer.getheaders()
-            if name.lower() not in ("transfer-encoding", "connection", "date", "content-length", "x-amz-storage-class")
-        ]
-        storage = self.headers.get("x-amz-storage-class", "")
-        if self.command in ("PUT", "POST") and storage in ("GLACIER", "DEEP_ARCHIVE") and answer.status == 200:
-            front.objects[path] = Archived(storage)
+        dropped = ("transfer-encoding", "connection", "date", "content-length")
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
         if self.command == "GET" and answer.status in (200, 206):
             front.read[path] += len(data)
-        if self.command == "HEAD" and answer.status == 200:
-            kept += self._told(path)
         length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-        self._answer(answer.status, kept, data, length)
+        self.answer(answer.status, self.after(path, answer.status, kept), data, length)
 
-    def _told(self, path: str) -> list[tuple[str, str]]:
-        one, state = self.front.objects.get(path), self.front.state(path)
-        if one is None:
-            return []
-        found = [("x-amz-storage-class", one.storage_class)]
-        if state == "asked":
-            found.append(("x-amz-restore", 'ongoing-request="true"'))
-        if state == "here" and one.ends is not None:
-            until = format_datetime(one.ends, usegmt=True)
-            found.append(("x-amz-restore", f'ongoing-request="false", expiry-date="{until}"'))
-        return found
-
-    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: str | None = None) -> None:
+    def answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: str | None = None) -> None:
         self.send_response_only(status)
         for name, value in [*headers, ("Date", format_datetime(self.front.now, usegmt=True))]:
             self.send_header(name, value)
@@ -165,15 +147,80 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
 
 
+class _S3(_Forwarding):
+    def before(self, path: str, words: dict[str, list[str]], body: bytes) -> bool:
+        if self.command == "POST" and "restore" in words:
+            status, code = self.front.restore(path, body.decode())
+            self.answer(status, [], _error(code) if code else b"")
+            return True
+        if self.command == "GET" and not words.keys() - {"versionId"} and self.front.state(path) != "here":
+            self.answer(403, [], _error("InvalidObjectState"))
+            return True
+        return False
+
+    def after(self, path: str, status: int, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        storage = self.headers.get("x-amz-storage-class", "")
+        if self.command in ("PUT", "POST") and storage in ("GLACIER", "DEEP_ARCHIVE") and status == 200:
+            self.front.objects[path] = Archived(storage)
+        headers = [one for one in headers if one[0].lower() != "x-amz-storage-class"]
+        one, state = self.front.objects.get(path), self.front.state(path)
+        if self.command != "HEAD" or status != 200 or one is None:
+            return headers
+        headers.append(("x-amz-storage-class", one.storage_class))
+        if state == "asked":
+            headers.append(("x-amz-restore", 'ongoing-request="true"'))
+        if state == "here" and one.ends is not None:
+            until = format_datetime(one.ends, usegmt=True)
+            headers.append(("x-amz-restore", f'ongoing-request="false", expiry-date="{until}"'))
+        return headers
+
+
+class _Azure(_Forwarding):
+    """The Archive tier of Azure: out of it, a blob waits for hours before its tier is another.
+
+    Source: Azure Storage REST API, "Set Blob Tier" and "Get Blob Properties"; "Blob rehydration from the archive tier".
+    """
+
+    def before(self, path: str, words: dict[str, list[str]], body: bytes) -> bool:
+        one, state = self.front.objects.get(path), self.front.state(path)
+        if self.command == "PUT" and words.get("comp") == ["tier"] and one is not None:
+            self.front.asked[path] += 1
+            if state == "asked":
+                self._refuse(409, "BlobBeingRehydrated")
+                return True
+            one.tier = self.headers.get("x-ms-rehydrate-priority", "Standard")
+            one.ready = self.front.now + timedelta(hours=1 if one.tier == "High" else 15)
+            return False  # the server does it at once
+        if self.command == "GET" and "comp" not in words and "restype" not in words and state != "here":
+            self._refuse(409, "BlobArchived" if state == "archived" else "BlobBeingRehydrated")
+            return True
+        return False
+
+    def after(self, path: str, status: int, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        if self.command == "PUT" and self.headers.get("x-ms-access-tier") == "Archive" and status == 201:
+            self.front.objects[path] = Archived("Archive")
+        state = self.front.state(path)
+        if self.command != "HEAD" or state == "here":
+            return headers
+        told = ("x-ms-access-tier", "x-ms-archive-status", "x-ms-access-tier-inferred")
+        headers = [one for one in headers if one[0].lower() not in told]
+        headers.append(("x-ms-access-tier", "Archive"))
+        return [*headers, ("x-ms-archive-status", "rehydrate-pending-to-hot")] if state == "asked" else headers
+
+    def _refuse(self, status: int, code: str) -> None:
+        text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'
+        self.answer(status, [("x-ms-error-code", code), ("Content-Type", "application/xml")], text.encode())
+
+
 def _error(code: str) -> bytes:
     return f"<Error><Code>{code}</Code><Message>by the front</Message></Error>".encode()
 
 
 @contextmanager
-def cold_front(upstream: str) -> Iterator[ColdFront]:
-    """The proxy in front of the server at `upstream`."""
+def cold_front(upstream: str, *, azure: bool = False) -> Iterator[ColdFront]:
+    """The proxy in front of the server at `upstream`, S3's or Azure's."""
     front = ColdFront(upstream)
-    handler = type("Handler", (_Handler,), {"front": front})
+    handler = type("Handler", (_Azure if azure else _S3,), {"front": front})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     front.endpoint_url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
