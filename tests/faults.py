@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+
+from listener import Listener
 
 # Before the request reaches the server, and after it has.
 BEFORE = ("error", "bad gateway", "throttle", "too many", "refused", "reset in the request", "stall")
@@ -24,32 +25,15 @@ _ERRORS = {
 }
 
 
-class FaultProxy:
+class FaultProxy(Listener):
     """Spoils `rate` of the requests, by a random number made from `seed`; `done` counts what it did."""
 
     def __init__(self, endpoint_url: str, seed: int, *, rate: float = 0.2, faults: tuple[str, ...] = FAULTS) -> None:
-        address = urlsplit(endpoint_url)
-        self._upstream = (str(address.hostname), int(address.port or 80))
         self._random = random.Random(seed)
         self._rate, self._faults = rate, faults
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.done: Counter[str] = Counter()
-        self._closing = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._closing.set()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._speak, args=(client,), daemon=True).start()
+        super().__init__(endpoint_url)
 
     def _choose(self) -> tuple[str | None, float]:
         with self._lock:
@@ -57,7 +41,7 @@ class FaultProxy:
             self.done[fault or "passed on"] += 1
             return fault, self._random.random()
 
-    def _speak(self, client: socket.socket) -> None:
+    def take(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as stream, suppress(ConnectionError, BrokenPipeError):
             while self._answer(client, stream):
                 pass
@@ -111,7 +95,7 @@ class FaultProxy:
         self, method: str, path: str, headers: list[tuple[str, str]], body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes, int]:
         """The server's answer: status, headers, body, and the length that it tells."""
-        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
+        connection = http.client.HTTPConnection(*self.upstream, timeout=60)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in headers:

@@ -7,7 +7,6 @@ often each is measured (3); the median counts.
 """
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,8 @@ import edfio
 import numpy as np
 import pyedflib
 import pytest
+from measuring import MIB, OWN_PEAK, ROOT, SIZE, TIMES, busy_seconds, medians
 
-ROOT = Path(__file__).parents[2]
-MIB = 1024 * 1024
-SIZE = int(os.environ.get("ECOGVAULT_BENCH_MIB", "1024")) * MIB
-TIMES = int(os.environ.get("ECOGVAULT_BENCH_TIMES", "3"))
 CHANNELS, RATE = 64, 1024
 
 OURS = """
@@ -58,9 +54,6 @@ recording = mne.io.read_raw_edf(sys.argv[1], preload=True, verbose="error")
 recording.anonymize(verbose="error")
 recording.export(sys.argv[2], verbose="error")
 """
-PEAK = """
-print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-"""
 
 
 @dataclass(frozen=True)
@@ -76,13 +69,13 @@ class Measured:
 
 def measure(command: list[object]) -> Measured:
     """Run a command; the last word of a Python's output is its peak memory in KiB. Fails when it fails."""
-    busy, began = _busy(), time.monotonic()
+    busy, began = busy_seconds(), time.monotonic()
     environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
     with subprocess.Popen([str(word) for word in command], env=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         words = process.stdout.read().decode().split()
         _, status, used = os.wait4(process.pid, 0)
-        wall, busy = time.monotonic() - began, _busy() - busy
+        wall, busy = time.monotonic() - began, busy_seconds() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, command[0]
     cpu = used.ru_utime + used.ru_stime
@@ -90,27 +83,14 @@ def measure(command: list[object]) -> Measured:
     return Measured(wall, cpu, peak, max(0.0, (busy - cpu) / wall), tuple(words))
 
 
-def _busy() -> float:
-    """CPU seconds that all programs of this machine have used so far. Source: proc(5), /proc/stat."""
-    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
 def python(script: str, *words: object) -> list[object]:
     """The command that runs `script` in a Python of its own, which tells its peak memory at the end."""
-    return [sys.executable, "-c", script + PEAK, *words]
+    return [sys.executable, "-c", script + OWN_PEAK, *words]
 
 
 def side_by_side(title: str, contenders: dict[str, Callable[[], Measured]]) -> dict[str, Measured]:
     """Measure all in turns and print the medians. The ratio is the wall time over that of the first."""
-    runs: dict[str, list[Measured]] = {name: [] for name in contenders}
-    for _ in range(TIMES):
-        for name, run in contenders.items():
-            runs[name].append(run())
-    found = {
-        name: next(one for one in each if one.wall == statistics.median_low(sorted(run.wall for run in each)))
-        for name, each in runs.items()
-    }
+    found = medians(contenders)
     first = next(iter(found.values()))
     print(f"\n{title} ({SIZE / MIB:.0f} MiB, median of {TIMES})")
     print(f"  {'':40} {'s':>7} {'CPU s':>7} {'peak MiB':>9} {'others':>7} {'ratio':>6}")

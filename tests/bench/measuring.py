@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] 
 
     The last number that it prints is its peak memory in KiB, one with a point before it the seconds of its work.
     """
-    busy, started = _busy(), time.monotonic()
+    busy, started = busy_seconds(), time.monotonic()
     with subprocess.Popen(
         ["bash", "-c", f"set -o pipefail; {command}"],
         cwd=cwd,
@@ -100,7 +101,7 @@ def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] 
         out = process.stdout.read()
         reader.join()
         _, status, used = os.wait4(process.pid, 0)
-        wall, busy = time.monotonic() - started, _busy() - busy
+        wall, busy = time.monotonic() - started, busy_seconds() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command}: {errors[0].decode(errors='replace')}"
     *before, last = [b"", b"", *out.split()]
@@ -110,7 +111,7 @@ def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] 
     return Measured(wall, cpu, peak, size_of(made), max(0.0, (busy - cpu) / wall), work)
 
 
-def _busy() -> float:
+def busy_seconds() -> float:
     """CPU seconds that all programs of this machine have used so far. Source: proc(5), /proc/stat."""
     user, nice, system, _, _, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
@@ -137,6 +138,28 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+class Timed(Protocol):
+    """What was measured, among it the wall time in seconds."""
+
+    @property
+    def wall(self) -> float: ...
+
+
+_M = TypeVar("_M", bound=Timed)
+
+
+def medians(contenders: Mapping[str, Callable[[], _M]], times: int = TIMES) -> dict[str, _M]:
+    """Measure all `times` times, in turns; for each the run with the median wall time."""
+    runs: dict[str, list[_M]] = {name: [] for name in contenders}
+    for _ in range(times):
+        for name, run in contenders.items():
+            runs[name].append(run())
+    return {
+        name: next(one for one in each if one.wall == statistics.median_low(run.wall for run in each))
+        for name, each in runs.items()
+    }
+
+
 def side_by_side(
     title: str, size: int, contenders: Mapping[str, Callable[[], Measured]], *, times: int = TIMES
 ) -> dict[str, Measured]:
@@ -144,14 +167,7 @@ def side_by_side(
 
     The ratio is how many times faster the first one is: all of its process, and its work alone.
     """
-    runs: dict[str, list[Measured]] = {name: [] for name in contenders}
-    for _ in range(times):
-        for name, run in contenders.items():
-            runs[name].append(run())
-    found = {
-        name: next(one for one in each if one.wall == statistics.median_low(sorted(r.wall for r in each)))
-        for name, each in runs.items()
-    }
+    found = medians(contenders, times)
     first = next(iter(found.values()))
     print(f"\n{title} ({size / MIB:.0f} MiB, median of {times})")
     head = f"{'s':>7} {'GB/s':>6} {'CPU s':>7} {'peak MiB':>9} {'size':>6} {'others':>7} {'ratio':>6} {'work':>6}"

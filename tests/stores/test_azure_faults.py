@@ -3,11 +3,9 @@
 import random
 import select
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from content import META, pattern, tree
@@ -15,35 +13,23 @@ from places import Account, Container
 
 from ecogvault.stores import BytesSource, Present, StoreError, UploadState
 from ecogvault.stores.pieces import MIB
+from listener import Listener
 
 _HEADS = (b"GET ", b"PUT ", b"HEAD", b"DELE")
 FAULTS = ("reset", "lost answer", "cut answer", "changed body", "changed answer", "busy", "throttled")
 
 
-class BadLine:
+class BadLine(Listener):
     """Passes bytes on, but for `share` of the requests, to which one of FAULTS happens."""
 
-    def __init__(self, upstream: tuple[str, int], seed: int, share: float) -> None:
-        self._upstream, self._random, self._share = upstream, random.Random(seed), share
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+    def __init__(self, endpoint_url: str, seed: int, share: float) -> None:
+        self._random, self._share = random.Random(seed), share
         self.happened: Counter[str] = Counter()
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(endpoint_url)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client: socket.socket) -> None:
+    def take(self, client: socket.socket) -> None:
         fault: str | None = None
-        with client, socket.create_connection(self._upstream) as server:
+        with client, socket.create_connection(self.upstream) as server:
             while True:
                 for one in select.select([client, server], [], [])[0]:
                     try:
@@ -91,8 +77,7 @@ class BadLine:
 
 @contextmanager
 def bad_line(url: str, seed: int, share: float = 0.2) -> Iterator[BadLine]:
-    parts = urlsplit(url)
-    line = BadLine((str(parts.hostname), int(parts.port or 0)), seed, share)
+    line = BadLine(url, seed, share)
     try:
         yield line
     finally:

@@ -1,39 +1,21 @@
 """The policies in docs/iam, against what the code asks of S3: neither more nor less."""
 
-import ast
-import json
-from pathlib import Path
-
 import boto3
 import pytest
 from content import META, Recorded, pattern
+from iam import operations_in_code, policy
 from places import PART
 
 from ecogvault.stores import BytesSource, StoreError, UploadState
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3_client import ACTIONS, ALSO
 
-ROOT = Path(__file__).parents[2]
 OPERATIONS = boto3.client("s3", region_name="us-west-2").meta.method_to_api_mapping
-
-
-def policy(role: str, effect: str = "Allow") -> set[str]:
-    text = json.loads((ROOT / "docs/iam" / f"{role}.json").read_text())
-    return {action for one in text["Statement"] if one["Effect"] == effect for action in one["Action"]}
 
 
 def in_code() -> set[str]:
     """The operations of S3 that the store's modules name, wherever `client` stands before a dot."""
-    found = set()
-    for path in (ROOT / "scripts/ecogvault/stores").glob("s3*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and node.attr in OPERATIONS:
-                value = node.value
-                if (value.id if isinstance(value, ast.Name) else getattr(value, "attr", "")) in ("client", "_client"):
-                    found.add(OPERATIONS[node.attr])
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "get_paginator":
-                found.add(OPERATIONS[ast.literal_eval(node.args[0])])
-    return found
+    return operations_in_code(OPERATIONS, "s3*.py")
 
 
 def actions(operations: set[str]) -> set[str]:

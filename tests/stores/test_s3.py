@@ -2,10 +2,8 @@
 
 import select
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from content import META, Recorded, pattern, tree
@@ -18,38 +16,24 @@ from ecogvault.stores.parts import part_size_for
 from ecogvault.stores.pieces import MIB
 from ecogvault.stores.s3 import S3Store
 from ecogvault.stores.s3_upload import MAX_PARTS
+from listener import Listener
 
 
-class Proxy:
+class Proxy(Listener):
     """A loopback proxy that passes bytes on, changes them on the way to the server, and breaks connections."""
 
     def __init__(self, endpoint_url: str) -> None:
-        address = urlsplit(endpoint_url)
-        self._upstream = (address.hostname, address.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cut_answers_after: list[int] = []
         self.forge: list[tuple[bytes, bytes]] = []
         self.forge_answers: list[tuple[bytes, bytes]] = []
         self.lose_answers_to: list[bytes] = []
         self.cuts = self.forged = self.lost = 0
         self.requests: list[bytes] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(endpoint_url)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client: socket.socket) -> None:
+    def take(self, client: socket.socket) -> None:
         passed, last = 0, b""
-        with client, socket.create_connection(self._upstream) as server:
+        with client, socket.create_connection(self.upstream) as server:
             while True:
                 ready, _, _ = select.select([client, server], [], [])
                 for one in ready:
