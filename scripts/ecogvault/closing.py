@@ -22,6 +22,8 @@ RUN_LOCK = Path(".snakemake/ecogvault.lock")
 UNLOCK = "--unlock"
 
 _ERROR = re.compile(r"^Error in \w+ (\S+):\n((?:    .*\n)+)", re.MULTILINE)
+# Stands just before the job's error when a signal ended it while it was still loading its modules.
+_INTERRUPTED = re.compile(r"died with <Signals\.SIG(?:INT|TERM): \d+>\.\n(?:\[.*\]\n)?\Z")
 _ASIDE = re.compile(r" ?(Detailed failure reason unavailable|For further error details).*")
 # Without the job's number, which the log's name holds: many jobs that ended alike are one line.
 _SLURM = re.compile(r"SLURM-job '\d+' failed, SLURM status is: '(\w+)'\.")
@@ -71,7 +73,10 @@ def unexplained(told: str, explained: Collection[Path], logs: Path = LOGS) -> li
             continue
         job = " ".join(named[0].relative_to(logs).with_suffix("").parts) if named[0].is_relative_to(logs) else error[1]
         said = _SLURM.sub(r"the cluster ended it: \1", _ASIDE.sub("", facts.get("message", "None")))
-        found.append(Failure(job, "it ended without a word" if said == "None" else said, named[-1]))
+        if said == "None":
+            interrupted = _INTERRUPTED.search(told[max(0, error.start() - 200) : error.start()])
+            said = "interrupted" if interrupted else "it ended without a word"
+        found.append(Failure(job, said, named[-1]))
     return found
 
 

@@ -42,6 +42,17 @@ def test_a_killed_job_is_named_even_if_nobody_said_why() -> None:
     )
 
 
+def test_a_job_that_ctrl_c_ended_before_it_could_write_its_log_was_interrupted() -> None:
+    died = """RuleException:
+CalledProcessError in file "rules/archive.smk", line 32:
+Command 'set -euo pipefail;  python .snakemake/scripts/tmpa.upload_unit.py' died with <Signals.SIGINT: 2>.
+"""
+    log = Path("logs/upload_unit/nas/df5c5206_1_edf.log")
+    assert unexplained(died + KILLED, set()) == [Failure("upload_unit nas df5c5206_1_edf", "interrupted", log)]
+    # Another job's end says nothing of this one.
+    assert [one.line for one in unexplained(died + SCAN + KILLED, set())][1] == "it ended without a word"
+
+
 def test_a_job_whose_log_says_why_is_not_named_twice() -> None:
     (found,) = unexplained(SCAN + KILLED, {Path("logs/scan_unit/df5c5206_1_edf.log")})
     assert found.job == "upload_unit nas df5c5206_1_edf"
