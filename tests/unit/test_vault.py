@@ -620,13 +620,30 @@ def test_what_is_asked_for_is_whole_mebibytes_and_a_node_of_the_tree_where_that_
             assert (begin, stop) == wanted or rules.is_tree_hash_aligned(begin, stop - 1, size)
 
 
-def test_one_file_comes_back_by_its_own_ranges_in_two_rounds(lab: VaultLab) -> None:
+def test_with_the_units_index_here_one_file_comes_back_in_one_round(lab: VaultLab) -> None:
     unit = lab.units[0]
     lab.store(unit)
+    large = next(entry for entry in Manifest.read(lab.paths.manifest(unit)) if entry.path.endswith("_0003.avi"))
+    name = large.path.removeprefix("vid/")
+    ask_file(lab, name)
+    lab.server.pass_time(5 * HOUR)
+    (said,) = ask_file(lab, name)
+    assert "restored and equal" in said
+    jobs = lab.server.client.list_jobs(vaultName=lab.vault)["JobList"]
+    ranges = [one["RetrievalByteRange"].split("-") for one in jobs]
+    assert sum(int(last) - int(first) + 1 for first, last in ranges) <= large.size + 4 * MIB
+
+
+def test_one_file_comes_back_by_its_own_ranges_in_two_rounds_where_no_index_is_here(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    monkeypatch.setattr("ecogvault.paths.Paths.index", lambda paths, unit: lab.folder / "no index")
     small = next(entry for entry in Manifest.read(lab.paths.manifest(unit)) if entry.path.endswith("_0001.avi"))
     name = small.path.removeprefix("vid/")
     lab.server.order(reset=True)
-    assert "waiting for" in ask_file(lab, name)[0]
+    assert "asked for first, the file in a second round" in ask_file(lab, name)[0]
     assert lab.requests("InitiateJob") == 2
     assert "waiting for" in ask_file(lab, name)[0]
     assert lab.requests("InitiateJob") == 2

@@ -20,11 +20,14 @@ def restore_asked(config: Config, *, say: Say) -> None:
     name = str(config["from"])
     destination = config.destinations[name]
     found = asked.wanted(config)
-    tasks = _from_vault(config, destination, found) if destination.type == "glacier" else _thawed(config, found, say)
+    if destination.type == "glacier":
+        tasks = _from_vault(config, destination, found, say)
+    else:
+        tasks = [ThawedUnit.of(config, one, say) for one in found]
     follow(config, name, tasks, say=say)
 
 
-def _from_vault(config: Config, destination: Destination, found: list[asked.Wanted]) -> list[Task]:
+def _from_vault(config: Config, destination: Destination, found: list[asked.Wanted], say: Say) -> list[Task]:
     keys = identities(config)
     store = open_vault(destination)
     units = [(wanted_unit(config, destination.name, one.unit), one.path) for one in found]
@@ -33,10 +36,6 @@ def _from_vault(config: Config, destination: Destination, found: list[asked.Want
     return [
         VaultUnit(config, destination, store, one, keys)
         if path is None
-        else VaultFile(config, destination, store, one, path, keys)
+        else VaultFile(config, destination, store, one, path, keys, say)
         for one, path in units
     ]
-
-
-def _thawed(config: Config, found: list[asked.Wanted], say: Say) -> list[Task]:
-    return [ThawedUnit.of(config, one, say) for one in found]

@@ -1,13 +1,14 @@
 """One file of a unit out of a vault: only header, index, manifest and the file's own frames are asked for, by range.
 
-The first round asks for the archive's beginning and end, the second for what the index then names; ranges are whole
-MiB. One that is a node of the archive's tree comes with a tree hash, and is widened to one where that is not much more;
+Where the unit's index is here, one round asks for all of it. Otherwise the first asks for the archive's beginning and
+end, the second for what the index then names. Ranges are whole MiB. One that is a node of the archive's tree comes with
+a tree hash, and is widened to one where that is not much more;
 any other is proven by age's own authentication of each chunk and by the file's SHA-256. What came lies in a file with
 holes beside the place of the restore until the file is there.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from ecogvault.restore.proof import write_proof
 from ecogvault.retrieve.whole import Wanted, statement_of
 from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.glacier_types import JobGone
-from ecogvault.tarball import open_sealed_tarball, sealed_ranges
+from ecogvault.tarball import NoSuchMember, expected_ranges, open_sealed_tarball, read_index_file, sealed_ranges
 from ecogvault.vault.waiting import Waiting, later
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def advance_file(
     one: Wanted,
     path: str,
     keys: Sequence[Identity],
+    say: Callable[[str], None],
 ) -> Waiting | str:
     """Do what can be done now for one file, by its `path` in the manifest. Returns what waits, or a remark.
 
@@ -147,7 +149,14 @@ def advance_file(
                     expect_manifest=job.state["statement"]["manifest_sha256"],
                 )
             except Lacking as lacking:
-                ends = [] if job.have else [(max(0, one.size - ENDS), one.size)]
+                ends = []
+                if not job.have:
+                    expected = _expected(config, one, path)
+                    ends = [(max(0, one.size - ENDS), one.size), *expected]
+                    if not expected:
+                        say(
+                            f"{path}: where it stands is not known here and asked for first, the file in a second round"
+                        )
                 return job.ask(to_ask([lacking.span, *ends], job.have, one.size))
             except Damaged:
                 job.forget()  # what came may be at fault: the next run asks for it anew
@@ -156,6 +165,14 @@ def advance_file(
         job.forget()
         fetched = sum(end - first for first, end in job.have)
         return f"restored and equal to the manifest of {opened.unit}; {fetched} of {one.size} bytes were fetched"
+
+
+def _expected(config: Config, one: Wanted, path: str) -> list[Range]:
+    """What will be needed, by the unit's index, if one is here and fits: a wrong guess costs another round."""
+    try:
+        return expected_ranges(read_index_file(Paths.of(config).index(one.unit)), one.size, [path])
+    except (FileNotFoundError, Damaged, NoSuchMember):
+        return []  # the archive's own index decides
 
 
 def _is_restored(record: Path, one: Wanted, path: str) -> bool:
@@ -177,6 +194,7 @@ class VaultFile:
     one: Wanted
     path: str
     keys: Sequence[Identity]
+    say: Callable[[str], None]
 
     @property
     def what(self) -> str:
@@ -188,7 +206,7 @@ class VaultFile:
 
     def advance(self) -> Waiting | str:
         """See advance_file."""
-        return advance_file(self.config, self.destination, self.store, self.one, self.path, self.keys)
+        return advance_file(self.config, self.destination, self.store, self.one, self.path, self.keys, self.say)
 
 
 class _Retrieval:

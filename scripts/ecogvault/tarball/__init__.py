@@ -3,6 +3,7 @@
 Writing: seal. Reading: read_index, open_sealed_tarball (by range), open_stream (from beginning to end).
 """
 
+from ecogvault.tarball.expected import expected_ranges
 from ecogvault.tarball.index import Index, IndexedFrame, IndexedMember, NoIndex, parse_index, read_index_file
 from ecogvault.tarball.open import (
     NoSuchMember,
@@ -36,6 +37,7 @@ __all__ = [
     "UnsafePath",
     "WrongUnit",
     "chosen_members",
+    "expected_ranges",
     "open_sealed_tarball",
     "open_stream",
     "parse_index",
