@@ -4,36 +4,25 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+
+from listener import Listener
 
 _PIECE = 65536
 
 
-class Relay:
+class Relay(Listener):
     """Passes connections on to the server of `address`. `given` is how many bytes came from it, heads too."""
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
-        self._server = (str(parts.hostname), int(parts.port or 80))
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._lock = threading.Lock()
-        self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.given = 0
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(address)
 
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            for source, goal, counts in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pass, args=(source, goal, counts), daemon=True).start()
+    def take(self, client: socket.socket) -> None:
+        """Pass on what either side sends, each way in a thread of its own."""
+        server = socket.create_connection(self.upstream)
+        threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
+        self._pass(server, client, True)
 
     def _pass(self, source: socket.socket, goal: socket.socket, counts: bool) -> None:
         with suppress(OSError):  # one of the two is gone, which is how connections end
