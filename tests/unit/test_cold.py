@@ -132,7 +132,7 @@ def test_tier_and_days_are_asked_for_and_what_the_class_does_not_have_is_refused
     assert "is in DEEP_ARCHIVE, which knows no Expedited: use tier=Standard or tier=Bulk" in said[0]
     assert said[-1].startswith("FAILED")
     assert lab.asked() == 0
-    lab.ask("deep", unit=str(unit), tier="Bulk", days=3)
+    assert "max_cost is not compared" in lab.ask("deep", unit=str(unit), tier="Bulk", days=3, max_cost=1)[1]
     (one,) = [one for one in lab.front.objects.values() if one.ready]
     assert (one.tier, one.days) == ("Bulk", 3)
 

@@ -100,6 +100,8 @@ class Thawing:
             f"{self.what}: {count}, {size} bytes, asked of {self.store.where} ({tier}): an object comes back whole, "
             f"and {self.store.stays(days)}"
         )
+        if self.config["max_cost"] is not None:
+            self.say(f"{self.what}: max_cost is not compared with that: the file of prices knows vaults alone")
 
     def _due(self, note: dict[str, Any], one: Object, found: Readiness) -> str:
         """When an object that was asked for should be there, whoever asked for it."""
