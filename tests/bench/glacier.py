@@ -16,7 +16,7 @@ import pytest
 from measuring import SIZE, Measured, measure, memory_folder, noise, python, side_by_side
 
 from ecogvault.digests import TreeHash
-from ecogvault.sandbox.glacier import service
+from ecogvault.sandbox.servers import running
 
 OURS = """
 import sys
@@ -65,13 +65,11 @@ def place() -> Iterator[Place]:
         with open(archive, "rb") as stream:
             while data := stream.read(1 << 20):
                 tree.update(data)
-        details = service.start(folder / "glacier")
-        try:
+        with running(folder / "sandbox", ["glacier"]) as services:
+            details = services.glacier
             keys = {name: details[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
             boto3.client("glacier", region_name=details["region"], **keys).create_vault(vaultName="bench")
             yield Place(folder, archive, tree.hexdigest(), details)
-        finally:
-            service.stop(folder / "glacier")
 
 
 def test_sending_to_a_vault(place: Place) -> None:

@@ -16,8 +16,10 @@ from cold_front import Archived, ColdFront, cold_front
 from ecogvault.config import check
 from ecogvault.estate import later
 from ecogvault.estate.adopt import adopt
+from ecogvault.ledger import NothingThere
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
+from ecogvault.restore.asked import wanted
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.sandbox.servers import running
 from ecogvault.stores.s3_thaw import readiness_of
@@ -240,6 +242,13 @@ def test_no_capacity_and_a_lack_of_permission_are_explained(lab: ColdLab) -> Non
     said = lab.ask("deep", unit=str(unit))
     assert "permission denied (AccessDenied): these credentials need s3:RestoreObject" in said[0]
     assert said[-1].startswith("FAILED 1 of the units")
+
+
+def test_any_says_from_where_it_has_to_be_asked_for(lab: ColdLab) -> None:
+    kept = {key: value for key, value in lab.config.values.items() if key not in GIVEN}
+    config = check({**kept, "from": "any", "unit": str(lab.units[1])})
+    with pytest.raises(NothingThere, match="is in storage class [A-Z_]+: hours, and a fee: restore it with from="):
+        wanted(config)
 
 
 def test_an_old_object_of_an_archive_class_is_asked_for_and_opened(lab: ColdLab) -> None:
