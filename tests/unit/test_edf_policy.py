@@ -10,7 +10,7 @@ from edf_builder import header
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecogvault.edf import PolicyError, parse_header, read_policy, scrubbed_header, shipped
+from ecogvault.edf import PolicyError, annotation_places, parse_header, read_policy, scrubbed_header, shipped
 from ecogvault.edf.header import FIXED_PLACES, signal_places
 from ecogvault.edf.policy import SHIPPED
 
@@ -322,3 +322,11 @@ def test_only_the_bytes_that_the_policy_names_ever_differ_and_all_can_be_undone(
     for change in changes:
         undone[change.offset : change.offset + len(change.after)] = change.before
     assert undone == original
+
+
+@pytest.mark.parametrize("label", ["EDF Annotations", "edf annotations", "EDF Annotations2", "Annotation"])
+def test_no_policy_hides_a_signal_of_annotations_behind_another_label(tmp_path: Path, label: str):
+    policy = read_policy(written(tmp_path, ("signals.label", "BLANK")))
+    scrubbed, _ = scrubbed_header(header(labels=("EEG", label)), CODE, policy=policy)
+    assert [signal_field(scrubbed, "label", place) for place in (0, 1)] == ["channel 1", label]
+    assert annotation_places(parse_header(scrubbed)) == [(200, 60)]

@@ -21,7 +21,6 @@ from ecogvault.edf.patch import Change
 FILLER = b"X"
 """What a redacted text consists of. Not blank, and not 0, at which some readers stop reading a record's lists."""
 
-_LABELS = ("edf annotations", "bdf annotations")
 # A number may have no sign or a decimal comma: it says nothing about anybody, whether readers like it or not.
 _NUMBER = rb" *[+-]?\d{1,12}(?:[.,]\d{0,12})? *"
 _HEAD = re.compile(rb"(" + _NUMBER + rb")(?:\x15" + _NUMBER + rb")?\x14")
@@ -84,7 +83,7 @@ def annotation_places(header: Header) -> list[tuple[int, int]]:
     offset = 0
     for signal in header.signals:
         length = signal.samples_per_data_record * header.sample_bytes
-        if signal.label.strip().casefold() in _LABELS:
+        if signal.may_be_annotations:
             places.append((offset, length))
         offset += length
     return places

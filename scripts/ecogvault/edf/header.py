@@ -54,6 +54,8 @@ FIXED_PLACES = dict(_places())
 """Where each field of the recording lies."""
 
 _BDF_VERSION = b"\xffBIOSEMI"
+# No room for a name: a label of this form is never blanked.
+_ANNOTATIONS = re.compile(r"(?:[EB]DF[ _+-]*)?annotations?[ _-]*\d*", re.IGNORECASE | re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
@@ -79,9 +81,14 @@ class Signal:
         return self.label.strip() in ("EDF Annotations", "BDF Annotations")
 
     @property
+    def may_be_annotations(self) -> bool:
+        """Whether the signal calls itself annotations in some way, though readers might not take it for them."""
+        return _ANNOTATIONS.fullmatch(self.label.strip()) is not None
+
+    @property
     def label_is_the_formats(self) -> bool:
-        """Whether readers find the signal by its label: annotations, and the trigger channel of BioSemi's BDF."""
-        return self.is_annotations or self.label.strip() == "Status"
+        """Whether the signal is told by its label: annotations, and the trigger channel of BioSemi's BDF."""
+        return self.may_be_annotations or self.label.strip() == "Status"
 
 
 @dataclass(frozen=True)
