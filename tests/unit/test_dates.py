@@ -29,6 +29,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.place import CannotPlace
 from ecogvault.registry.shift import LONGEST, SHORTEST
 from ecogvault.sandbox.made_natus import filetime
+from ecogvault.workflow.told import announce
 from lab_reader import lab_reads_snc, lab_reads_vtc
 
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -218,7 +219,7 @@ def test_units_whose_raw_files_are_gone_keep_their_dates_and_that_is_said(
     reconfigure(lab, dates="shift")
     plan = lab.look()
     assert plan.outdated == tuple(sorted(read_units(lab.paths, lab.code)))
-    workflow.announce(workflow.Plan(lab.config, lab.private, (plan,)))
+    announce(workflow.Plan(lab.config, lab.private, (plan,)))
     assert f"waiting: 5 units of {lab.code} keep the dates and names" in capsys.readouterr().err
     (tmp_path / "away").rename(lab.raw)
     assert lab.look().outdated == ()
