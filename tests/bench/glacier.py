@@ -65,7 +65,7 @@ def place() -> Iterator[Place]:
         with open(archive, "rb") as stream:
             while data := stream.read(1 << 20):
                 tree.update(data)
-        with running(folder / "sandbox", ["glacier"]) as services:
+        with running(folder, ["glacier"]) as services:
             details = services.glacier
             keys = {name: details[name] for name in ("aws_access_key_id", "aws_secret_access_key", "endpoint_url")}
             boto3.client("glacier", region_name=details["region"], **keys).create_vault(vaultName="bench")
