@@ -27,7 +27,7 @@ from ecogvault.stores import StoreError
 from ecogvault.stores.errors import Denied, NoCredentials, Unreachable
 from ecogvault.stores.glacier_types import VaultMissing
 from ecogvault.stores.vault_description import describe, parse
-from ecogvault.vault import catalogue
+from ecogvault.vault import catalogue, sent
 from ecogvault.vault.compare import compare
 from ecogvault.vault.statements import statement_in
 from vaults import DAY, HOUR, VaultServer, serving
@@ -331,6 +331,7 @@ def test_a_second_machine_sends_nothing_that_the_vault_lists(lab: VaultLab) -> N
     lab.server.pass_time(DAY)
     for unit in lab.units:
         lab.paths.ledger("glacier", unit).unlink()
+    (lab.private.root / lab.code / "vaults.jsonl").unlink()
     lab.server.order(reset=True)
     with pytest.raises(MustWait, match="holds 2 archives that this machine knows nothing of"):
         lab.store()
@@ -338,6 +339,55 @@ def test_a_second_machine_sends_nothing_that_the_vault_lists(lab: VaultLab) -> N
     lab.store()
     assert lab.requests("InitiateMultipartUpload") == 0
     assert [lab.object(unit)["archive_id"] for unit in lab.units] == ids
+
+
+def test_results_that_are_lost_before_any_inventory_have_nothing_sent_twice(lab: VaultLab) -> None:
+    lab.store()
+    before = {unit: dict(lab.object(unit)) for unit in lab.units}
+    for pattern in ("*/ledger", "*/transfer", "*/receipts", "*/vault", "inventory"):
+        for found in lab.paths.results.glob(pattern):
+            shutil.rmtree(found)
+    lab.server.order(reset=True)
+    lab.store()
+    assert lab.requests("InitiateMultipartUpload") == lab.requests("UploadArchive") == 0
+    assert {unit: dict(lab.object(unit)) for unit in lab.units} == before
+
+
+def test_what_was_begun_when_the_results_were_lost_waits_for_an_inventory_to_tell(
+    lab: VaultLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(sent, "note_stored", lambda *words: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            lab.store(unit)
+    archive_id = lab.object(unit)["archive_id"]
+    for pattern in ("*/ledger", "*/transfer", "*/receipts"):
+        for found in lab.paths.results.glob(pattern):
+            shutil.rmtree(found)
+    for _ in range(2):  # the next run knows no more than this one
+        with pytest.raises(MustWait, match="what became of it is not known here"):
+            lab.store(unit)
+    lab.server.pass_time(2 * DAY)
+    with pytest.raises(MustWait):
+        lab.store(unit)  # asks for the inventory
+    lab.server.pass_time(6 * HOUR)
+    lab.server.order(reset=True)
+    lab.store(unit)
+    assert lab.requests("InitiateMultipartUpload") == 0
+    assert lab.object(unit)["archive_id"] == archive_id
+
+
+def test_an_archive_that_was_found_missing_is_sent_anew_whatever_was_noted_of_it(lab: VaultLab) -> None:
+    unit = lab.units[0]
+    lab.store(unit)
+    first = lab.object(unit)
+    journal = lab.paths.ledger("glacier", unit)
+    copy = lab.copies(unit, "glacier")[1]
+    line = ledger.event("missing", 1, copy.manifest_sha256, keys=[first["key"]])
+    ledger.append(journal, line, mode=0o640, group=None)
+    lab.store(unit)
+    assert lab.object(unit)["archive_id"] != first["archive_id"]
 
 
 def test_waiting_in_the_run_is_over_when_the_inventory_is_there(lab: VaultLab) -> None:

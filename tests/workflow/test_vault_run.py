@@ -71,7 +71,8 @@ def test_over_days_every_archive_is_sent_once_listed_lost_from_sight_and_brought
     assert list(lab.paths.results.glob("*/sealed/*.age")) == []
     assert lab.dry_run() == []
 
-    # A second machine, with private/ and no ledgers, finds the archives instead of sending them.
+    # A second machine, with private/ but for what was sent and no ledgers, finds the archives instead of sending them.
+    (lab.paths.private / lab.code() / "vaults.jsonl").unlink()
     for folder in (*lab.paths.results.glob("*/ledger"), *lab.paths.results.glob("*/receipts")):
         shutil.rmtree(folder)
     shutil.rmtree(lab.paths.results / "inventory")

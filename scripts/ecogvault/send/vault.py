@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ecogvault import costs, layout, ledger
 from ecogvault.errors import Damaged
+from ecogvault.naming import Unit
 from ecogvault.paths import Paths
+from ecogvault.private import Private
 from ecogvault.records import read_record, write_record
 from ecogvault.send.shipment import Shipment, described, put
 from ecogvault.send.tarball import require_sealed
 from ecogvault.statement import StatementError, read_signers, verify_statement
 from ecogvault.stores import StoreError, file_source
 from ecogvault.stores.glacier_types import Unsure
-from ecogvault.vault import inventory
+from ecogvault.vault import inventory, sent
 from ecogvault.vault.catalogue import Archive, Catalogue
 from ecogvault.vault.compare import GRACE_HOURS
 from ecogvault.vault.statements import metadata_of
@@ -38,7 +40,7 @@ def send_to_vault(shipment: Shipment) -> None:
     paths = Paths.of(shipment.config)
     unit = shipment.unit
     key = layout.tarball_key(shipment.destination, unit, shipment.generation)
-    if key in shipment.here:
+    if key in shipment.here or _remembered(shipment):
         return
     known = inventory.known_for(paths, shipment.destination)
     if _adopted(shipment, key, known):
@@ -50,6 +52,8 @@ def send_to_vault(shipment: Shipment) -> None:
     statement: Mapping[str, Any] = read_record(paths.statement(unit))
     sealed = require_sealed(shipment, statement)
     costs.require_affordable_run(shipment.config, shipment.private)
+    about = _about(shipment)
+    sent.note_begun(*about)
     with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
         try:
             stored = put(shipment, key, source, metadata_of(statement), None)
@@ -58,8 +62,36 @@ def send_to_vault(shipment: Shipment) -> None:
                 return
             stored = put(shipment, key, source, metadata_of(statement), None)
     # The id is in the ledger, on disk, before anything else is done: nothing but an inventory could tell it again.
-    shipment.note(described(stored, archive_id=stored.archive_id, archived_at=stored.at), stored.bytes_sent)
+    one = described(stored, archive_id=stored.archive_id, archived_at=stored.at)
+    shipment.note(one, stored.bytes_sent)
+    sent.note_stored(*about, one)
     shipment.state.upload(key).forget()
+
+
+def _about(shipment: Shipment) -> tuple[Private, Unit, str, int, str]:
+    """What the notes of sent archives tell apart."""
+    vault = str(shipment.destination.settings["vault"])
+    return shipment.private, shipment.unit, vault, shipment.generation, shipment.manifest.sha256
+
+
+def _remembered(shipment: Shipment) -> bool:
+    """Enter the archive that this machine sent before its ledger was lost. True: the ledger knows it again.
+
+    Raises MustWait for one that was begun and of which nothing else is known: an inventory has to tell what became of
+    it. A copy of which the ledger says that it is missing or wrong is sent anew.
+    """
+    copy = shipment.known.get(shipment.generation)
+    line = sent.newest(*_about(shipment))
+    if line is None or (copy is not None and copy.fault):
+        return False
+    if line["event"] == sent.STORED:
+        shipment.note(dict(line["object"]), 0)
+        return True
+    if copy is not None and not _doubt_path(shipment).exists():
+        return False  # interrupted here: the state of the transfer knows how far it was
+    key = layout.tarball_key(shipment.destination, shipment.unit, shipment.generation)
+    doubt = Unsure(f"the sending of {key} was begun at {line['at']}, and what became of it is not known here")
+    return _settle(shipment, key, doubt)
 
 
 def _adopted(shipment: Shipment, key: str, known: Catalogue | None) -> bool:
