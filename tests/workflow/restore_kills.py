@@ -62,6 +62,9 @@ class RestoreYard:
         assert killed["status"] == -9 or (killed["status"] == 0 and not must_die), killed
         there = self.there(destination)
         assert there.items() <= self.wanted.items(), "a wrong file has its final name"
+        record = self.folder(destination).with_suffix(".json")
+        if destination == "deep" and there:
+            assert self._partial.exists() or record.exists(), "the tarball is gone, and nothing says that it was opened"
         lacking = self.lacking(destination, there)
         again = self.restore(destination)
         assert again["status"] == 0, again["output"]
@@ -81,11 +84,15 @@ class RestoreYard:
         """How many bytes are still needed: of a tarball what was not fetched, of files those that are not there."""
         if destination == "deep":
             size = self.yard.lab.paths.sealed(self.yard.unit).stat().st_size
-            partial = partial_path(self.folder("deep").parent, f"{self.yard.unit}.g1.tar.zst.age")
-            return size - (partial.stat().st_size if partial.exists() else 0)
+            return size - (self._partial.stat().st_size if self._partial.exists() else 0)
         if destination == "nas":
             return 0
         return sum(len(data) + 1024 for path, data in self.wanted.items() if path not in there)
+
+    @property
+    def _partial(self) -> Path:
+        """Where the tarball lies while it is fetched and opened."""
+        return partial_path(self.folder("deep").parent, f"{self.yard.unit}.g1.tar.zst.age")
 
     def prove(self, destination: str) -> None:
         """The unit is there, whole, and nothing half-written is."""

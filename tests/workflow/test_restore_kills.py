@@ -9,7 +9,7 @@ from restore_kills import RestoreYard, restore_yard_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("restore_kills")]
 
-KILLS = 10  # per destination
+KILLS = 6  # per destination
 SEED = 5
 
 
@@ -31,5 +31,5 @@ def test_a_restore_killed_at_any_moment_is_finished_by_the_next_run(yard: Restor
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_restore_killed_at_its_end_fetches_nothing_again(yard: RestoreYard, destination: str) -> None:
     last = yard.whole(destination)["moments"]
-    for moment in range(last - 8, last + 1, 2):
+    for moment in range(last - 24, last + 1, 2 if destination == "deep" else 8):
         yard.kill(destination, {"moment": moment}, must_die=moment < last - 2)
