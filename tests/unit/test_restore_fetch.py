@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from archive_lab import ArchiveLab
 from ecogvault import restore
 from ecogvault.digests import TreeHash
 from ecogvault.errors import Damaged
+from ecogvault.pool import run_all
 from ecogvault.restore import fetch, files
 from ecogvault.stores.errors import Unreachable
 from ecogvault.stores.folder import FolderStore
@@ -140,6 +142,8 @@ def test_what_came_whole_before_another_file_failed_is_not_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # One after the other, so that the first one has come when the second one fails.
+    monkeypatch.setattr(files, "run_all", partial(run_all, at_once=1))
     lab = ArchiveLab(tmp_path)
     unit = lab.units[0]
     lab.make(unit)
