@@ -83,8 +83,9 @@ def test_folders_get_the_mode_and_files_get_it_without_x(root):
 
 
 def test_what_a_killed_run_has_made_and_not_opened_yet_gets_its_mode(root):
-    (root / "a").mkdir(mode=0o700)
-    (root / "theirs").mkdir(mode=0o705)
+    for name, mode in (("a", 0o700), ("theirs", 0o705)):
+        (root / name).mkdir()
+        (root / name).chmod(mode)  # whatever the umask of this process is
     store = FolderStore("nas", root, mode=0o2770)
     state = UploadState.in_memory()
 

@@ -334,4 +334,5 @@ def test_a_restore_of_what_is_not_there_is_refused_by_name(two: Lab) -> None:
 
     refused(asked("unit=b0000000_1_vid", "from=deep"), "no ledger of deep knows a unit that was asked for")
     refused(asked("unit=b0000000_1_vid", "from=elsewhere"), "there is no destination 'elsewhere'")
-    refused(asked("unit=b0000000_1_vid"), "restore needs to know what, and from where")
+    refused(asked("unit=b0000000_1_vid"), "no ledger knows a unit that was asked for")
+    refused(asked("from=deep"), "restore needs to know what")

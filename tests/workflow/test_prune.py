@@ -1,5 +1,6 @@
 """Sealed tarballs go when every destination is known to list its copy, and come back when a new one needs them."""
 
+import pytest
 from lab import Job, Lab
 
 from ecogvault.records import read_record
@@ -48,6 +49,7 @@ def test_tarballs_go_when_all_copies_are_listed_and_a_new_destination_costs_one_
     assert lab.dry_run() == []
 
 
+@pytest.mark.slow
 def test_coded_files_go_when_that_is_confirmed_and_every_destination_has_just_listed_them(archived_lab: Lab) -> None:
     lab = archived_lab
     code = lab.code()

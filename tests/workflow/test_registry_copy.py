@@ -38,6 +38,7 @@ def test_each_destination_gets_one_copy_and_another_only_when_the_registry_chang
     assert [len(some) for some in copies(lab)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_new_person_is_copied_to_what_can_be_reached_and_comes_back_without_a_private_folder(lab: Lab) -> None:
     lab.register(PLAIN_NAME)
     assert sorted(lab.dry_run()) == [Job("keep_registry", "", "nas"), Job("keep_registry", "", "s3")]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lab import ROOT, Job, Lab
 
 from ecogvault import ledger
@@ -313,6 +314,7 @@ def test_a_raw_file_that_went_bad_after_archiving_is_not_archived_before_the_goo
     assert there(lab) == before
 
 
+@pytest.mark.slow
 def test_another_policy_makes_recordings_again_and_a_comment_in_it_nothing(archived_lab: Lab) -> None:
     lab = archived_lab
     policy = lab.folder / "own.yaml"

@@ -20,6 +20,7 @@ def replace_daily_key(lab: Lab) -> KeyPair:
     return later
 
 
+@pytest.mark.slow
 def test_a_reseal_costs_one_upload_per_tarball_and_restores_come_with_the_new_key(archived_lab: Lab) -> None:
     lab = archived_lab
     units = lab.units()

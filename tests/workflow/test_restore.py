@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from lab import Job, Lab
 
 from ecogvault.naming import Unit
@@ -19,6 +20,7 @@ def restored(lab: Lab, unit: Unit, destination: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_one_file_comes_back_alone_from_a_tarball_and_from_a_set_of_files(archived_lab: Lab) -> None:
     lab = archived_lab
     unit = Unit(lab.code(), 1, "vid")
@@ -40,6 +42,7 @@ def test_one_file_comes_back_alone_from_a_tarball_and_from_a_set_of_files(archiv
     assert len(restored(lab, unit, "deep")) > 5
 
 
+@pytest.mark.slow
 def test_any_takes_the_best_copy_and_says_why_and_a_day_means_the_sessions_that_cover_it(archived_lab: Lab) -> None:
     lab = archived_lab
     code = lab.code()
@@ -73,6 +76,7 @@ def test_what_is_there_with_other_content_is_never_replaced(archived_lab: Lab) -
     assert place.read_bytes() == tree(lab, f"edf/{unit.session}.edf")
 
 
+@pytest.mark.slow
 def test_units_that_fall_short_of_the_labs_policy_are_named_at_the_end_of_a_run(archived_lab: Lab) -> None:
     lab = archived_lab
     unit = Unit(lab.code(), 1, "edf")
