@@ -197,6 +197,12 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def first_sample(recording: Path | None) -> int:
+    """Where the samples of a recording begin: behind its header, whose length is its third field."""
+    assert recording is not None
+    return int(recording.read_bytes()[184:192])
+
+
 def test_a_full_disk_leaves_nothing_half_written_and_the_next_run_succeeds(archived_lab: Lab) -> None:
     lab = archived_lab
     code = lab.code()
@@ -204,7 +210,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_run_succeeds(archi
     folder = session(lab, 2).folder
     assert folder is not None
     change(lab, next(folder.glob("*_0001.avi")))
-    change(lab, session(lab, 1).edf)
+    change(lab, session(lab, 1).edf, first_sample(session(lab, 1).edf))
     spare = {"type": "folder", "zone": "inside", "form": "files", "path": "spare", "kinds": ["vid"], "encrypt": True}
     lab.configure(destinations={**lab.settings["destinations"], "spare": spare})
     root = lab.paths.subject(code)
@@ -241,7 +247,7 @@ def test_a_read_error_in_the_middle_of_a_file_leaves_nothing_half_written_and_th
     recording = Unit(code, 1, "edf")
     raw = session(lab, 1).edf
     assert raw is not None
-    change(lab, raw)
+    change(lab, raw, first_sample(raw))
     before = there(lab)
     lab.environment |= unreadable(shim, raw.name, raw.stat().st_size // 2)
     failed = lab.snakemake(check=False)
@@ -276,7 +282,7 @@ def test_a_lost_permission_leaves_nothing_half_written_and_the_next_run_succeeds
     raw = session(lab, 1).edf
     assert raw is not None
     change(lab, session(lab, 2).snc, LAST_DIGIT)
-    change(lab, raw)
+    change(lab, raw, first_sample(raw))
     nas = lab.folder / "nas" / "snc" / code
     mode = nas.stat().st_mode
     before = files(nas)
