@@ -80,6 +80,20 @@ def ecog(folder: Path, size: int = SIZE) -> None:
             stream.write(samples.tobytes()[: size - start])
 
 
+def warm_memory(folder: Path, size: int) -> None:
+    """Write `size` bytes into memory and free them.
+
+    A virtual machine gives pages that lie idle back to its host, and gets them again at a quarter of the speed of
+    memory: whoever writes first would pay for all.
+    """
+    path = folder / "warm"
+    piece = bytes(range(256)) * (MIB // 256)
+    with open(path, "wb", buffering=0) as stream:
+        for _ in range(0, size, MIB):
+            stream.write(piece)
+    path.unlink()
+
+
 def measure(command: str, cwd: Path, made: Path, environment: Mapping[str, str] | None = None) -> Measured:
     """Run a shell command. Fails when it fails.
 

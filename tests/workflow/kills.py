@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from clouds import AzureAccount
 from lab import Lab, azure_destination, make_lab
@@ -286,6 +286,30 @@ class Yard:
         if found:
             names = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
             lab.client.delete_objects(Bucket=bucket, Delete={"Objects": names})
+
+
+class Killing(Protocol):
+    """A yard in which something is killed."""
+
+    died: int
+
+    def kill(self, destination: str, die: Mapping[str, Any]) -> str: ...
+
+    def die_at_random(self, destination: str, generator: random.Random) -> dict[str, Any]: ...
+
+
+def kill_at_random(yard: Killing, destination: str, generator: random.Random, deaths: int) -> None:
+    """Kill at random moments and times until `deaths` have died of it.
+
+    Some live: by a time that was chosen, a run may have ended, the more of them the busier the machine was when the
+    undisturbed run was timed. Of the moments, nearly none does.
+    """
+    wanted = yard.died + deaths
+    for _ in range(4 * deaths):
+        if yard.died == wanted:
+            return
+        yard.kill(destination, yard.die_at_random(destination, generator))
+    assert yard.died == wanted, "too few died: the moments are chosen badly"
 
 
 @contextmanager

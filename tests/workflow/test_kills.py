@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from kills import CERTAIN, DESTINATIONS, PARTS_THERE, Yard, yard_in
+from kills import CERTAIN, DESTINATIONS, PARTS_THERE, Yard, kill_at_random, yard_in
 
 from ecogvault import ledger
 from ecogvault.records import read_record
@@ -35,10 +35,7 @@ def test_an_upload_killed_when_all_its_parts_are_there_sends_none_of_them_again(
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_an_upload_killed_at_any_moment_is_finished_by_the_next_run(yard: Yard, destination: str) -> None:
     generator = random.Random(f"{SEED} {destination}")
-    yard.died = 0
-    for _ in range(KILLS - len(CERTAIN[destination]) - (destination in PARTS_THERE)):
-        yard.kill(destination, yard.die_at_random(destination, generator))
-    assert yard.died >= KILLS // 2, "too few uploads died: the moments are chosen badly"
+    kill_at_random(yard, destination, generator, KILLS - len(CERTAIN[destination]) - (destination in PARTS_THERE))
 
 
 def test_content_that_changed_after_a_kill_is_encrypted_anew_and_the_old_upload_is_ended(yard: Yard) -> None:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from kills import DESTINATIONS
+from kills import DESTINATIONS, kill_at_random
 from restore_kills import RestoreYard, restore_yard_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("restore_kills")]
@@ -22,10 +22,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestoreYard]:
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_restore_killed_at_any_moment_is_finished_by_the_next_run(yard: RestoreYard, destination: str) -> None:
     generator = random.Random(f"{SEED} {destination}")
-    yard.died = 0
-    for _ in range(KILLS):
-        yard.kill(destination, yard.die_at_random(destination, generator))
-    assert yard.died >= KILLS // 2, "too few restores died: the moments are chosen badly"
+    kill_at_random(yard, destination, generator, KILLS)
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
