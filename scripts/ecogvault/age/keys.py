@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -91,6 +92,7 @@ class HybridRecipient(Recipient):
         return Stanza("mlkem768x25519", (encapsulated,), sealed[_ENCAPSULATED_SIZE:])
 
 
+@lru_cache(maxsize=16)
 def _hybrid_public(public: bytes) -> MLKEM768X25519PublicKey:
     return MLKEM768X25519PublicKey(
         MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC_SIZE]),

@@ -27,6 +27,8 @@ from ecogvault.transfer import Secret
 
 # No store divides a file of up to this size, sealed or not (S3's smallest part is 5 MiB).
 WHOLE = 4 * 1024 * 1024
+# Of small files most of the time goes by in waiting for answers: fewer at once leave two cores idle.
+SMALL_AT_ONCE = 12
 # From so many new files on, one listing is cheaper than a question for each.
 MANY = 8
 
@@ -55,7 +57,9 @@ def send_files(shipment: Shipment) -> None:
             shipment.state.drop_secret(str(one["key"]))
 
     _require_room(shipment, wanted)
-    run_all(send, wanted, stopping=stopping)
+    # Large files keep several connections busy each, and more memory.
+    run_all(send, [entry for entry in wanted if entry.size <= WHOLE], at_once=SMALL_AT_ONCE, stopping=stopping)
+    run_all(send, [entry for entry in wanted if entry.size > WHOLE], stopping=stopping)
     put_manifest(shipment)
     put_statement(shipment, files_statement(shipment))
 

@@ -43,6 +43,7 @@ from ecogvault.stores.puts import PUT_ATTEMPTS, Again, Ahead, achieved, step_bac
 from ecogvault.stores.s3_client import code_of, explain, explained, make_client, status_of
 from ecogvault.stores.s3_examine import examine, refuse_public
 from ecogvault.stores.s3_options import Options
+from ecogvault.stores.s3_quick import QuickPuts
 from ecogvault.stores.s3_thaw import head as ask_readiness
 from ecogvault.stores.s3_thaw import thaw
 from ecogvault.stores.s3_unfinished import unfinished
@@ -91,6 +92,7 @@ class S3Store:
         self._bucket_seen = False
         self._versioned: bool | None = None
         self._ahead: Ahead | None = None
+        self._quick: QuickPuts | None = None
 
     @classmethod
     def from_destination(cls, destination: Destination, kind: str) -> "S3Store":
@@ -162,6 +164,8 @@ class S3Store:
     def look_ahead(self, prefix: str) -> None:
         """List once what is below `prefix`; see LooksAhead."""
         self._ahead = Ahead(prefix, frozenset(one.key for one in self.list(prefix)))
+        if self._pace is None:
+            self._quick = QuickPuts.of(self._client, self.bucket)
 
     def put(
         self,
@@ -199,8 +203,8 @@ class S3Store:
                 condition = {"IfMatch": f'"{found.etag}"'}
             else:
                 condition = {"IfNoneMatch": "*"}
-            extra = self._options.arguments(source.size)
-            target = Target(self._client, self.bucket, key, metadata, extra, condition)
+            extra = self._options.arguments(key, source.size)
+            target = Target(self._client, self.bucket, key, metadata, extra, condition, self._quick)
             try:
                 if source.size <= self.part_size:
                     self._drop(key, state)

@@ -22,6 +22,7 @@ from ecogvault.stores.pieces import TreeOfPieces
 from ecogvault.stores.puts import SEND_ATTEMPTS, Again
 from ecogvault.stores.s3_client import code_of, explained, status_of
 from ecogvault.stores.s3_copy import Copies
+from ecogvault.stores.s3_quick import QuickPuts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -36,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Target:
-    """Where an object goes, and under which condition the last request may succeed."""
+    """Where an object goes, and under which condition the last request may succeed. `quick` is for small ones."""
 
     client: "S3Client"
     bucket: str
@@ -44,6 +45,7 @@ class Target:
     metadata: Mapping[str, str]
     extra: Mapping[str, Any]
     condition: Mapping[str, Any]
+    quick: QuickPuts | None = None
 
 
 def b64(crc: int) -> str:
@@ -71,15 +73,16 @@ def send_whole(target: Target, source: Source, progress: Callable[[int], None] |
     tree.update_at(0, body)
     crc = crc64nvme(body)
 
+    arguments = {"ChecksumCRC64NVME": b64(crc), **target.extra, **target.condition}
+
     def send() -> Any:
-        return target.client.put_object(
+        quick = target.quick and target.quick.put(target.key, body, target.metadata, arguments)
+        return quick or target.client.put_object(
             Bucket=target.bucket,
             Key=target.key,
             Body=cast(bytes, body),
             Metadata=dict(target.metadata),
-            ChecksumCRC64NVME=b64(crc),
-            **target.extra,
-            **target.condition,
+            **arguments,
         )
 
     with explained(target.bucket, target.key):
@@ -95,7 +98,7 @@ def send_whole(target: Target, source: Source, progress: Callable[[int], None] |
         key=target.key,
         bucket=target.bucket,
         version_id=answer.get("VersionId"),
-        etag=unquoted(answer["ETag"]),
+        etag=unquoted(answer.get("ETag")),
         size=len(body),
         part_size=None,
         crc64nvme=confirmed_crc,
