@@ -4,11 +4,11 @@ Two shapes: 4 files of 256 MiB, and 1,000 of 1 MiB. Each program runs as a proce
 and CPU seconds (user and system) are the process', from its start to its end; peak memory is its VmHWM. Of `ROUNDS`
 rounds, in which all programs take turns, the best of each counts.
 
-Measured on two cores, nothing else running: 4 x 256 MiB encrypted 1.3 times as fast as rclone crypt, with a third of its
+Measured on two cores, quiet: 4 x 256 MiB encrypted 1.3 times as fast as rclone crypt, with a third of its
 CPU. 1,000 x 1 MiB encrypted 1.04 to 1.25 times as fast, with 0.62 to 0.64 of its CPU; plain 1.06, with 0.77.
 
 What bounds the second shape is the server, which shares the two cores: it takes 10 ms of CPU for each object, whoever
-sends it, so 10 of the 15 s that the whole takes; that leaves 4 s for 1.3 times rclone's speed. Ours takes 5: 1.5 for two
+sends it, 10 of the 15 s in all; that leaves 4 s for 1.3 times rclone's speed. Ours takes 5: 1.5 for two
 SHA-256 of each MiB, 0.8 for encryption (half of it two post-quantum recipients for each file), 0.6 for reading,
 sending and buffers, 0.75 to start, and 1.4 for all that is done for a request, most of it in Python's HTTP library.
 """
