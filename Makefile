@@ -33,7 +33,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 # Debian's programs that the tests compare with: command:package.
 PROGRAMS := age:age zstd:zstd node:nodejs npm:npm git:git tar:tar unshare:util-linux \
-  slurmctld:slurm-wlm munged:munge cc:gcc setpriv:util-linux aws:awscli openssl:openssl
+  slurmctld:slurm-wlm munged:munge cc:gcc setpriv:util-linux /usr/bin/aws:awscli openssl:openssl
 
 # And those that the benchmarks run beside ours.
 BENCH_PROGRAMS := mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs restic:restic borg:borgbackup rclone:rclone
