@@ -2,6 +2,8 @@
 
 import io
 import random
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from ecogvault.age import (
     chunks_of_range,
     dearmor,
     decrypt_stream,
+    first_damage,
     new_envelope,
     open_sealed,
     plain_size,
@@ -345,8 +348,45 @@ def test_damage_is_reported_with_the_place_where_it_is() -> None:
     sealed[head_size() + 2 * SEALED_CHUNK + 100] ^= 1
     with pytest.raises(PayloadError, match=r"damaged in chunk 2 \(from byte 131072"):
         unseal(bytes(sealed))
-    with pytest.raises(PayloadError, match="cut off after chunk 1"):
+    with pytest.raises(PayloadError, match=r"cut off before chunk 2 \(from byte 131072"):
         unseal(sealed_content(4 * CHUNK)[: head_size() + 2 * SEALED_CHUNK])
+
+
+def rearranged(chunks: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Every flip, removal, doubling and swap of whole chunks and every cut between them, with the first wrong chunk."""
+    for one in range(len(chunks)):
+        flipped = bytes([chunks[one][0] ^ 1]) + chunks[one][1:]
+        yield one, [*chunks[:one], flipped, *chunks[one + 1 :]]
+        yield one, chunks[:one] + chunks[one + 1 :]
+        yield one, chunks[:one]
+        # A short last chunk and what follows it are read as one chunk, which is then the wrong one.
+        yield one + (len(chunks[one]) == SEALED_CHUNK), [*chunks[: one + 1], *chunks[one:]]
+        for other in range(one):
+            swapped = chunks.copy()
+            swapped[one], swapped[other] = swapped[other], swapped[one]
+            yield other, swapped
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("size", [1, CHUNK, 3 * CHUNK, 4 * CHUNK + 5, BATCH + CHUNK])
+def test_the_first_chunk_that_is_not_as_it_was_sealed_is_named(size: int, threads: int) -> None:
+    sealed = sealed_content(size)
+    head, payload = sealed[: head_size()], sealed[head_size() :]
+    chunks = [payload[start : start + SEALED_CHUNK] for start in range(0, len(payload), SEALED_CHUNK)]
+    for first, pieces in rearranged(chunks):
+        stream = io.BytesIO(head + b"".join(pieces))
+        error = first_damage(stream, [KEY], threads=threads)
+        assert re.findall(r"chunk (\d+) \(from byte (\d+) of", str(error)) == [(str(first), str(first * CHUNK))]
+    assert first_damage(io.BytesIO(sealed), [KEY], threads=threads) is None
+
+
+@pytest.mark.parametrize("size", [1, CHUNK, 3 * CHUNK + 5])
+def test_a_truncation_is_called_one_wherever_it_is(size: int) -> None:
+    sealed = sealed_content(size)
+    for cut in {*range(head_size(), len(sealed), SEALED_CHUNK), *range(head_size() + 7, len(sealed), 30_011)}:
+        error = first_damage(io.BytesIO(sealed[:cut]), [KEY])
+        first = (cut - head_size()) // SEALED_CHUNK
+        assert re.search(rf"cut off (or damaged )?(in|before) chunk {first} ", str(error)), (cut, error)
 
 
 def test_parts_of_a_damaged_file_that_are_whole_can_still_be_read_by_range() -> None:

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from ecogvault.pool import Stopped, run_all, unless
+from ecogvault.tarball.pipeline import Stage, run
 
 
 def test_everything_is_done_a_few_at_a_time() -> None:
@@ -59,3 +60,25 @@ def test_work_that_takes_long_is_given_up_when_other_work_fails_and_the_failure_
     with pytest.raises(Stopped, match="run again"):
         unless(stopping)
     unless(threading.Event())
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_of_several_failures_in_a_pipeline_the_one_of_the_first_item_is_raised(threads: int) -> None:
+    """Item 0 fails only once item 1 has: what is said of a damaged file must not depend on which thread was faster."""
+    begun = iter(range(100))
+    second_failed = threading.Event()
+
+    def begin(slot: list[int]) -> bool:
+        slot[:] = [next(begun)]
+        return True
+
+    def work(slot: list[int]) -> None:
+        if slot[0] == 0:
+            assert second_failed.wait(60)
+            raise ValueError("item 0")
+        if slot[0] == 1:
+            second_failed.set()
+            raise ValueError("item 1")
+
+    with pytest.raises(ValueError, match="item 0"):
+        run(begin, [Stage(work, ordered=False)], [[-1] for _ in range(threads)], threads=threads)

@@ -17,6 +17,7 @@ from ecogvault.age import Identity, NoMatchingIdentity, Sealer, decrypt_stream, 
 from ecogvault.errors import EcogvaultError
 from ecogvault.records import canonical, with_digest
 from ecogvault.tarball import (
+    BeyondEnd,
     IndexedFrame,
     NoIndex,
     NoSuchMember,
@@ -92,12 +93,19 @@ def test_any_bytes_of_a_member_are_read_by_the_frames_that_hold_them(tmp_path: P
     sealed(tmp_path / "sealed", manifest, tmp_path / "root", threads=2)
     source = Memory(outputs(tmp_path / "sealed")["tarball"].read_bytes())
     for path, data in files.items():
-        for first, length in ((0, 10), (4 * MIB - 5, 10), (9 * MIB + 1, 70_000), (len(data) - 3, 10), (len(data), 1)):
+        for first, length in ((0, 10), (4 * MIB - 5, 10), (9 * MIB + 1, 70_000), (len(data) - 3, 3), (len(data), 0)):
+            if first + length > len(data):
+                continue
             found = bytearray()
             source.read = 0
             assert read_part(source, [KEY], path, first, length, found.extend) == len(found)
             assert found == data[first : first + length]
             assert source.read < 10 * MIB
+    for first, length in ((2, 4), (5, 1), (6, 0)):
+        found = bytearray()
+        with pytest.raises(BeyondEnd, match=rf"vid/c has 5 bytes, and {first}\+{length}"):
+            read_part(source, [KEY], "vid/c", first, length, found.extend)
+        assert not found
     with pytest.raises(NoSuchMember, match="2 files"):
         read_part(source, [KEY], "vid/[ab]*", 0, 1, bytearray().extend)
     damaged = bytearray(source.data)

@@ -37,7 +37,7 @@ from ecogvault.age.keys import (
     parse_identity,
     parse_recipient,
 )
-from ecogvault.age.opening import Plain, decrypt_stream, open_sealed
+from ecogvault.age.opening import Plain, decrypt_stream, first_damage, open_sealed
 from ecogvault.age.passphrase import Passphrase, read_passphrase_file
 from ecogvault.age.sealing import SealedView, Sealer, SourceChanged, chunks_of_range, seal_range
 from ecogvault.age.source import BytesSource, FileSource, ReadAt, ReadInto, Sink
@@ -78,6 +78,7 @@ __all__ = [
     "chunks_of_range",
     "dearmor",
     "decrypt_stream",
+    "first_damage",
     "generate",
     "listed_recipients",
     "new_envelope",

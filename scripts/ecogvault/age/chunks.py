@@ -79,20 +79,22 @@ def open_chunks(
         last = final and start + SEALED_CHUNK >= len(sealed)
         size = len(piece) - TAG
         if size < 0 or (size == 0 and number):
-            return done, PayloadError(
-                f"the age file is cut off in chunk {number} (from byte {number * CHUNK} of its content)"
-            )
+            return done, PayloadError(f"the age file is cut off in {_place(number)}")
         if not _open(aead, chunk_nonce(number, last), piece, plain[done : done + size]):
             # Only a whole chunk can be authentic and in the wrong place: a short one is always the last.
             if size < CHUNK or not _open(aead, chunk_nonce(number, not last), piece, plain[done : done + size]):
-                return done, PayloadError(
-                    f"the age file is damaged in chunk {number} (from byte {number * CHUNK} of its content)"
-                )
+                # A part of a chunk and a damaged short chunk look the same.
+                what = "cut off or damaged" if size < CHUNK else "damaged"
+                return done, PayloadError(f"the age file is {what} in {_place(number)}")
             # The chunk itself is authentic, so it is released; where it stands is what is wrong.
-            what = "is cut off after" if last else "has something added after the last chunk, which is"
-            return done + size, PayloadError(f"the age file {what} chunk {number}")
+            what = "is cut off before" if last else "has something added after its last chunk, from"
+            return done + size, PayloadError(f"the age file {what} {_place(number + 1)}{'' if last else ' on'}")
         done += size
     return done, None
+
+
+def _place(number: int) -> str:
+    return f"chunk {number} (from byte {number * CHUNK} of its content)"
 
 
 def _open(aead: ChaCha20Poly1305, nonce: bytes, sealed: memoryview, plain: memoryview) -> bool:

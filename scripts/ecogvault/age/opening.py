@@ -97,6 +97,19 @@ def _decrypt_payload(envelope: Envelope, fill: Fill, sink: Sink, threads: int) -
     return total
 
 
+def first_damage(reader: Readable, identities: Sequence[Identity], *, threads: int = 1) -> PayloadError | None:
+    """What is wrong with the first chunk that is not as it was sealed; None when all are.
+
+    Reading by range meets the last chunk first, and says what is wrong with that one: this reads from the beginning.
+    Raises as decrypt_stream does, but for PayloadError.
+    """
+    try:
+        decrypt_stream(reader, identities, lambda _view: None, threads=threads)
+    except PayloadError as error:
+        return error
+    return None
+
+
 class Plain:
     """The content of an age file, read by range: only the 64 KiB chunks of a range are fetched and decrypted.
 

@@ -6,10 +6,12 @@ Writing: seal. Reading: read_index, open_sealed_tarball (by range), open_stream 
 from ecogvault.tarball.expected import expected_ranges
 from ecogvault.tarball.index import Index, IndexedFrame, IndexedMember, NoIndex, parse_index, read_index_file
 from ecogvault.tarball.open import (
+    BeyondEnd,
     NoSuchMember,
     Opened,
     TarballDamaged,
     WrongUnit,
+    check_range,
     chosen_members,
     open_sealed_tarball,
     read_index,
@@ -17,12 +19,13 @@ from ecogvault.tarball.open import (
     sealed_ranges,
 )
 from ecogvault.tarball.seal import HOW_TO_OPEN, Digests, seal
-from ecogvault.tarball.stream import NotOurs, open_stream
+from ecogvault.tarball.stream import NotOurs, NotZstd, open_stream
 from ecogvault.tarball.target import OtherContent, UnsafePath
 from ecogvault.tarball.untar import NotATar
 
 __all__ = [
     "HOW_TO_OPEN",
+    "BeyondEnd",
     "Digests",
     "Index",
     "IndexedFrame",
@@ -31,11 +34,13 @@ __all__ = [
     "NoSuchMember",
     "NotATar",
     "NotOurs",
+    "NotZstd",
     "Opened",
     "OtherContent",
     "TarballDamaged",
     "UnsafePath",
     "WrongUnit",
+    "check_range",
     "chosen_members",
     "expected_ranges",
     "open_sealed_tarball",

@@ -49,6 +49,10 @@ class NoSuchMember(EcogvaultError):
     """Nothing in the tarball has a name that was asked for."""
 
 
+class BeyondEnd(EcogvaultError):
+    """Bytes were asked for that a file does not have."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """What was opened: the unit, its manifest, and the paths (as in the manifest) that are now below `folder`."""
@@ -225,12 +229,13 @@ def sealed_ranges(source: ReadAt, identities: Sequence[Identity], members: Seque
 def read_part(
     source: Path | ReadAt, identities: Sequence[Identity], path: str, first: int, length: int, sink: Sink
 ) -> int:
-    """Hand bytes `first` to `first + length` (fewer at the end) of one member to `sink`; returns how many there were.
+    """Hand bytes `first` to `first + length` of one member to `sink`; returns how many there were.
 
     Only the frames that hold them are read, beside header and index. Nothing is handed out that age did not
     authenticate; the member's SHA-256, which is over all of it, cannot be compared.
 
-    Raises NoSuchMember also when `path` names several, TarballDamaged, NoIndex, age's errors, and OSError as it comes.
+    Raises NoSuchMember also when `path` names several, BeyondEnd before anything is handed out, TarballDamaged,
+    NoIndex, age's errors, and OSError as it comes.
     """
     with _source(source) as sealed:
         content = open_sealed(sealed, identities)
@@ -238,6 +243,7 @@ def read_part(
         chosen = chosen_members(index, [path])
         if len(chosen) != 1:
             raise NoSuchMember(f"{len(chosen)} files in {index.unit} fit {path}: bytes are of one")
+        check_range(chosen[0].path, chosen[0].size, first, length)
         frames = _Frames(sealed, content)
         slot = _Slot()
         done = 0
@@ -252,6 +258,12 @@ def read_part(
                         sink(view)
                         done += len(view)
     return done
+
+
+def check_range(what: str, size: int, first: int, length: int) -> None:
+    """Raises BeyondEnd unless `what`, of `size` bytes, has all bytes from `first` to `first + length`."""
+    if first + length > size:
+        raise BeyondEnd(f"{what} has {size} bytes, and {first}+{length} goes beyond them: ask for fewer")
 
 
 def chosen_members(index: Index, members: Sequence[str] | None) -> list[IndexedMember]:
@@ -377,10 +389,12 @@ def _steps(slot: _Slot, part: _Part) -> Iterator[memoryview]:
 
 
 __all__ = [
+    "BeyondEnd",
     "NoSuchMember",
     "Opened",
     "TarballDamaged",
     "WrongUnit",
+    "check_range",
     "chosen_members",
     "open_sealed_tarball",
     "read_index",

@@ -34,6 +34,7 @@ class _Run(Generic[Slot]):
         self.beginning = False
         self.ended = False
         self.error: BaseException | None = None
+        self.failed = 0
 
     def worker(self) -> None:
         while (task := self._take()) is not None:
@@ -46,7 +47,8 @@ class _Run(Generic[Slot]):
                     self.stages[position].work(slot)
             except BaseException as error:
                 with self.changed:
-                    self.error = self.error or error
+                    if self.error is None or number < self.failed:
+                        self.error, self.failed = error, number
                     self.changed.notify_all()
                 return
             self._put(position, number, slot, more=more)
@@ -103,7 +105,7 @@ def run(
 ) -> None:
     """Fill slots with `begin`, one at a time, until it returns False; take each through `stages`.
 
-    The first exception of any stage ends all work and is raised here.
+    An exception of any stage ends all work and is raised here; of several, that of the item that began first.
     """
     work = _Run(begin, stages, slots)
     helpers = [threading.Thread(target=work.worker, daemon=True) for _ in range(threads - 1)]

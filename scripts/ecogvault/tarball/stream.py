@@ -11,17 +11,23 @@ from ecogvault.age import Identity, decrypt_stream
 from ecogvault.age.source import Readable
 from ecogvault.errors import EcogvaultError
 from ecogvault.manifest import Entry, Manifest
+from ecogvault.tarball.frames import MAGIC
 from ecogvault.tarball.open import Opened, TarballDamaged, WrongUnit
 from ecogvault.tarball.seal import HOW_TO_NAME, MANIFEST_NAME
 from ecogvault.tarball.target import CheckedWriter, Target
 from ecogvault.tarball.untar import Untar
 
 _STEP = 1024 * 1024
+_NOT_ZSTD = "the content is no sealed tarball: it does not begin with a zstd frame"
 _TEXT_LIMITS = {MANIFEST_NAME: 256 * 1024 * 1024, HOW_TO_NAME: 1024 * 1024}
 
 
 class NotOurs(EcogvaultError):
     """A tar that opens, but is not of a unit of ours."""
+
+
+class NotZstd(NotOurs, TarballDamaged):
+    """Content that does not begin as a sealed tarball does, such as a file that was encrypted by itself."""
 
 
 class _Unit:
@@ -127,7 +133,8 @@ def open_stream(
     member, MANIFEST.tsv, before it gets its name. Memory is bounded by a few MiB and the manifest. `progress` is told
     of decrypted bytes.
 
-    Raises TarballDamaged, NotATar, NotOurs, WrongUnit, OtherContent, UnsafePath, age's errors, and OSError as it comes.
+    Raises TarballDamaged, NotATar, NotOurs (NotZstd among them), WrongUnit, OtherContent, UnsafePath, age's errors, and
+    OSError as it comes.
     """
     unit = _Unit(target, expect_unit)
     untar = Untar(unit)
@@ -136,6 +143,8 @@ def open_stream(
 
     def unpack(view: memoryview) -> None:
         nonlocal released
+        if not released and view[: len(MAGIC)] != MAGIC:
+            raise NotZstd(_NOT_ZSTD)
         try:
             unpacker.write(view)
         except zstandard.ZstdError:
@@ -145,7 +154,8 @@ def open_stream(
             progress(len(view))
 
     try:
-        decrypt_stream(reader, identities, unpack, threads=threads)
+        if not decrypt_stream(reader, identities, unpack, threads=threads):
+            raise NotZstd(_NOT_ZSTD)
         untar.finish()
         manifest = unit.finish()
     finally:
