@@ -16,6 +16,7 @@ if not workflow.overwrite_configfiles:
 
 
 with ecogvault.explained(WorkflowError):
+    ecogvault.answer_interrupts(shell)
     PLAN = ecogvault.plan(config, main_process=workflow.is_main_process)
 
 

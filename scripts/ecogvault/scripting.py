@@ -28,6 +28,8 @@ from ecogvault.private import open_private
 
 log = logging.getLogger("ecogvault")
 
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -77,6 +79,8 @@ def job(snakemake: Any) -> Iterator[Rule]:
         sweep(path.parent, path.name)
     paths = Paths.of(config)
     try:
+        # One that came while the modules were loaded was held back until here: see `workflow.answer_interrupts`.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
         open_folders(config, _written(paths, snakemake))
         yield Rule(
             config,

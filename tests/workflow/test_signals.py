@@ -68,6 +68,17 @@ def unit_of(lab: Lab) -> Unit:
     return Unit(lab.code(), 1, "vid")
 
 
+def loading(lab: Lab) -> list[int]:
+    """The jobs of a lab that have begun, and that have no log yet."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            words = path.read_bytes().split(b"\0")
+            if words[0].endswith(b"python") and str(lab.folder / ".snakemake/scripts").encode() in words[1]:
+                found.append(int(path.parent.name))
+    return [] if list((lab.folder / "logs").rglob("*.log")) else found
+
+
 def lock_of(lab: Lab, moment: str) -> Path:
     """What a job holds while it does the work that `moment` names."""
     unit = unit_of(lab)
@@ -337,6 +348,21 @@ def test_ctrl_c_leaves_nothing_half_written_but_what_the_next_run_goes_on_with(b
         left = big.half_written()
         assert all(name.startswith("nas/") and "_0002.avi" in name for name in left), left
         assert not left or moment == "copy"
+    big.snakemake()
+    prove_archived(big)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_that_is_interrupted_while_it_loads_its_modules_says_so_and_nothing_else(
+    big: Lab, number: signal.Signals
+) -> None:
+    running = big.start(*big.snakemake_command())
+    until(lambda: loading(big))
+    os.killpg(running.pid, number)
+    ended = big.wait(running, check=False)  # that no traceback is shown is proven of every run
+    assert ended.status > 0
+    said = [line for line in ended.ours if ": interrupted; what was done is kept, run again to go on" in line]
+    assert said, ended.output
     big.snakemake()
     prove_archived(big)
 

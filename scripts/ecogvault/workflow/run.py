@@ -1,7 +1,10 @@
 """A run from its plan to its last word: as the Snakefile is read, before the first job, after the last."""
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,37 @@ from ecogvault.workflow.targets import Plan
 
 # What is held until the process ends; the system lets go of it even after `kill -9`.
 _RUN = ExitStack()
+
+_STRICT = "set -euo pipefail; "  # what Snakemake puts before each command by itself
+_HOLD_BACK = ["env", "--block-signal=INT", "--block-signal=TERM"]
+
+
+def answer_interrupts(shell: Any) -> None:
+    """Have Ctrl-C answered in words at any moment, by the run and by its jobs. `shell` is Snakemake's.
+
+    A job loads its modules for half a second, in which Python has but a traceback to say: the signal is held back until
+    `scripting.job` can answer it. Snakemake itself lets one that comes at a bad moment pass to Python.
+    """
+    shell.prefix(_STRICT + _held_back())
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            closing.say("interrupted; what was done is kept, run again to go on")
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+@cache
+def _held_back() -> str:
+    """What holds signals back for the command after it; nothing where `env` cannot (GNU coreutils before 8.31)."""
+    try:
+        able = subprocess.run([*_HOLD_BACK, "true"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        able = False
+    return " ".join([*_HOLD_BACK, ""]) if able else ""
 
 
 def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
