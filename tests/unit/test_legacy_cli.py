@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import random
 import sys
 from pathlib import Path
 
@@ -124,6 +125,42 @@ def test_a_wrong_password_is_said_in_one_line(archive: Path, password: Path, cap
     assert "no combination of cipher and digest fits this password" in error
     assert error.count("\n") == 1
     assert not Path("out").exists()
+
+
+def test_noise_is_refused_unless_asked_for_and_then_said_to_be_of_a_password_that_may_be_wrong(
+    tmp_path: Path, password: Path, capsys
+) -> None:
+    noise = random.Random(5).randbytes(5000)
+    one = encrypted(tmp_path / "x.bin.enc", noise)
+    words = (one, "-o", "out", "--password-file", password)
+    assert run(*words) == 1
+    assert "--unproven writes it all the same" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert run(*words, "--cipher", "des", "--digest", "md5", "--unproven") == NOT_PROVEN
+    said = capsys.readouterr().out
+    assert "1 file, not proven: the password may be wrong, since nothing tells" in said
+    assert os.listdir("out") == ["x.bin.unproven"]
+    assert Path("out/x.bin.unproven").read_bytes() == noise
+
+
+def test_a_wrong_password_with_unproven_may_be_wrong(archive: Path, password: Path, capsys) -> None:
+    """Of 100 wrong passwords, most fit no end at all, and some fit one or several by chance."""
+    statuses = set()
+    for number in range(100):
+        password.write_bytes(b"wrong %d" % number)
+        statuses.add(run(archive, "-o", f"out{number}", "--password-file", password, "--unproven"))
+        said = capsys.readouterr()
+        assert "the password may be wrong" in said.out + said.err
+    assert 1 in statuses
+
+
+def test_two_ends_that_fit_do_not_hide_that_the_password_may_be_wrong(tmp_path: Path, password: Path, capsys) -> None:
+    one = encrypted(tmp_path / "x.enc", to_block(random.Random(5).randbytes(5000)), "-nopad")
+    assert run(one, "-o", "out", "--password-file", password, "--unproven", "--nopad") == 1
+    error = capsys.readouterr().err
+    assert "combinations of cipher and digest have an end" in error
+    assert "the password may be wrong" in error
+    assert "--cipher and --digest" in error
 
 
 def test_a_command_line_that_makes_no_sense_is_refused(archive: Path, password: Path, capsys) -> None:

@@ -34,8 +34,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
             "Opens an archive made by `openssl enc` (-des, -des3 or -aes-256-cbc): a tar, a tar in gzip, or a single"
             " file. Cipher, digest, salt and padding are found out from the content. Everything is unpacked into a"
             " hidden folder in DIR and gets its name when the end was right: gzip's CRC and length, and the tar to its"
-            f" end. Exit status {NOT_PROVEN}: a single file was written, but nothing proves it: its name ends in"
-            f" {UNPROVEN}. Links and devices are skipped by name. Nothing is ever overwritten."
+            f" end. A single file that is no noise, but of no known format or without a whole end, is written with"
+            f" {UNPROVEN} behind its name, and the exit status is {NOT_PROVEN}. One that is short or looks like noise"
+            " cannot be told from what a wrong password gives: it is refused, unless --unproven is given. Links and"
+            " devices are skipped by name. Nothing is ever overwritten."
         ),
     )
     parser.add_argument("archive", type=Path, metavar="FILE", help="the archive")
@@ -71,8 +73,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--unproven",
         action="store_true",
-        help="also write a single file that is short or looks like noise, if its padding fits: beware, so does that of"
-        " every 250th wrong password for each cipher and digest",
+        help=f"write a single file that is short or looks like noise, too, with {UNPROVEN} behind its name, if its"
+        " padding fits: beware, so does that of every 250th wrong password for each cipher and digest",
     )
     parser.set_defaults(run=run)
 

@@ -131,11 +131,19 @@ def _choose(source: _Source, made: Made) -> tuple[Combination, Kind]:
             " enc` archive, or its beginning is damaged (a single file that is short or looks like noise cannot be told"
             " from a wrong password: --unproven writes it all the same)"
         )
-    fitting = [combination for combination in tried if made.nopad or _ends_with_padding(source, combination)]
-    if len(fitting) != 1:
+    fitting = [one for one in tried if not source.size % one.block]
+    if not made.nopad:
+        fitting = [one for one in fitting if _ends_with_padding(source, one)]
+    if not fitting:
+        raise NoCombination(
+            f"no combination of cipher and digest fits this password, not even at the end of {source.name}: the"
+            " password may be wrong, or the archive is cut off, or it was made with other options (--pbkdf2, --nopad)"
+        )
+    if len(fitting) > 1:
         raise NoCombination(
             f"{len(fitting)} combinations of cipher and digest have an end that fits this password, and nothing else"
-            f" tells which is right: give --cipher and --digest, if you are sure of {source.name}"
+            f" tells which is right: the password may be wrong; if you are sure of it and of {source.name}, give"
+            " --cipher and --digest"
         )
     return fitting[0], kinds[fitting[0]]
 
@@ -203,7 +211,7 @@ def _proof(kind: Kind, *, padded: bool) -> tuple[str, bool]:
         )
     if kind.sign is Sign.NO_NOISE:
         return "it is no noise, so the password seems right, but nothing shows that it is whole", False
-    return "nothing tells it from what a wrong password gives", False
+    return "the password may be wrong, since nothing tells this from what a wrong one gives", False
 
 
 def _push(source: _Source, combination: Combination, sink: Sink) -> None:
