@@ -11,6 +11,7 @@ from ecogvault.files import holder
 from ecogvault.naming import KINDS
 from ecogvault.paths import Paths
 from ecogvault.registry_copy.fetch import PREFIX
+from ecogvault.sizes import fitting
 from ecogvault.stores import KeepsUnfinished, Unfinished, open_store
 from ecogvault.transfer import unfinished_uploads
 
@@ -76,7 +77,7 @@ def cost(config: Config, found: list[Found]) -> str:
     amazon = [one for one in found if _is_amazon(config.destinations[one.destination])]
     paid = sum(one.upload.size for one in amazon) / GIB * PRICE
     money = f", at most {paid:.2f} USD a month at Amazon's list price" if amazon else ""
-    return f"{len(found)} uploads, {size / GIB:.2f} GiB{money}"
+    return f"{len(found)} uploads, {fitting(size, binary=True)}{money}"
 
 
 def _is_amazon(destination: Destination) -> bool:

@@ -20,6 +20,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
+from ecogvault.sizes import exact
 
 GB = 1000**3
 MIB = 1024**2
@@ -59,10 +60,11 @@ class Upload:
 
     def line(self) -> str:
         """In words."""
-        return (
-            f"{self.archives} archives, {self.size} bytes ({self.size / GB:.2f} GB), {self.requests} requests: "
-            f"{self.once:.2f} USD once, {self.monthly:.2f} USD a month, {self.minimum:.2f} USD at least"
-        )
+        return f"{self.archives} archives, {exact(self.size)}, {self.requests} requests: {self.money()}"
+
+    def money(self) -> str:
+        """The sums alone, in words."""
+        return f"{self.once:.2f} USD once, {self.monthly:.2f} USD a month, {self.minimum:.2f} USD at least"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Retrieval:
     def line(self) -> str:
         """In words."""
         return (
-            f"{self.tier}: {self.archives} archives, {self.size} bytes ({self.size / GB:.2f} GB): {self.money:.2f} USD,"
+            f"{self.tier}: {self.archives} archives, {exact(self.size)}: {self.money:.2f} USD,"
             f" within about {self.hours:g} hours"
         )
 

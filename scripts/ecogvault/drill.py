@@ -22,6 +22,7 @@ from ecogvault.records import utc_now
 from ecogvault.rehash import GIB, Budget, newest, rehash
 from ecogvault.restore import NotWhatWasArchived, restore_unit
 from ecogvault.restore.choose import is_cold, place_of
+from ecogvault.sizes import fitting
 from ecogvault.statement import StatementError
 from ecogvault.stores.errors import Archived, NotFound, WrongBytes
 from ecogvault.tarball import WrongUnit
@@ -84,7 +85,7 @@ def drill(config: Config, *, say: Say) -> list[tuple[Unit, str]]:
                 failed += len(tally.failed)
                 for line in tally.failed:
                     say(f"{name}: THE DRILL FAILED: {line}")
-                size = f"{tally.size / GIB:.2f} GiB"
+                size = fitting(tally.size, binary=True)
                 say(f"{name}: {tally.proven} copies restored and compared, {size}; {tally.left} left (seed {seed})")
         finally:
             _wipe(folder)

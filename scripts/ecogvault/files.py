@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ecogvault.errors import EcogvaultError
+from ecogvault.sizes import fitting
 
 TEMPORARY_SUFFIX = ".part~"
 _TEMPORARY = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)
@@ -154,7 +155,7 @@ def require_space(folder: Path, needed: int, *, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + 1024 * 1024:
         raise NoSpace(
-            f"{what} needs {needed / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free: make room, then run again"
+            f"{what} needs {fitting(needed)}, but {folder} has {fitting(free)} free: make room, then run again"
         )
 
 

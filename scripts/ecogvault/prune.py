@@ -16,6 +16,7 @@ from ecogvault.ledger import EVIDENCE, Copy
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.records import read_record
+from ecogvault.sizes import fitting
 
 SUFFIX = ".tar.zst.age"
 Say = Callable[[str], None]
@@ -49,7 +50,7 @@ def prune(config: Config, *, say: Say) -> None:
             kept.append((unit, obstacle))
     for line in report(config.destinations, kept):
         say(line)
-    say(f"prune: {pruned} sealed tarballs removed, {freed / 1e9:.2f} GB freed; {len(kept)} kept")
+    say(f"prune: {pruned} sealed tarballs removed, {fitting(freed)} freed; {len(kept)} kept")
 
 
 def sealed_units(paths: Paths) -> list[Unit]:

@@ -22,6 +22,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.prune import Obstacle, report
+from ecogvault.sizes import fitting
 from ecogvault.verify import look
 
 Say = Callable[[str], None]
@@ -47,10 +48,10 @@ def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say) -> N
     for line in report(config.destinations, kept):
         say(f"coded files: {line}")
     if acts:
-        say(f"prune: coded files of {pruned} units removed, {free / 1e9:.2f} GB freed; {len(kept)} kept")
+        say(f"prune: coded files of {pruned} units removed, {fitting(free)} freed; {len(kept)} kept")
     elif pruned:
         say(
-            f"prune: coded files of {pruned} units may go, {free / 1e9:.2f} GB: snakemake prune --config confirm=yes "
+            f"prune: coded files of {pruned} units may go, {fitting(free)}: snakemake prune --config confirm=yes "
             f"(asks every destination first); {len(kept)} stay"
         )
     for code, reason in unnumbered.items():

@@ -16,6 +16,7 @@ from ecogvault.digests import Crc64Nvme, TreeHash
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.pool import run_all
+from ecogvault.sizes import fitting
 from ecogvault.stores import Absent, Store, StoreError, Unknown, open_store
 from ecogvault.stores.errors import Archived, NotFound, WrongBytes
 
@@ -55,7 +56,7 @@ class Reading:
 
     def line(self) -> str:
         """What the closing line of the destination says of it."""
-        parts = [f"{self.copies} rehashed, {self.size / GIB:.2f} GiB read"]
+        parts = [f"{self.copies} rehashed, {fitting(self.size, binary=True)} read"]
         parts += [f"{self.left} left for the next time"] if self.left else []
         parts += [f"{self.cold} in an archive tier, not read"] if self.cold else []
         parts += [f"{self.unproven} of which only a restore can tell"] if self.unproven else []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ecogvault import chain, layout, ledger, registry
+from ecogvault import chain, costs, layout, ledger, registry
 from ecogvault.age import (
     Envelope,
     FileSource,
@@ -42,6 +42,7 @@ from ecogvault.private import Private
 from ecogvault.records import read_record, record_bytes, utc_now
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.send import payload
+from ecogvault.sizes import exact
 from ecogvault.statement import make_statement, read_signers, signing_key, verify_statement
 from ecogvault.stores.s3_options import ARCHIVE_CLASSES, CHARGED_CLASSES
 
@@ -151,7 +152,9 @@ def takers(config: Config, unit: Unit) -> list[Destination]:
 
 
 def cost(config: Config, private: Private, units: Sequence[Unit], *, new_file_key: bool) -> list[str]:
-    """What resealing `units` costs at each destination and cannot undo, line by line. Raises Damaged, OSError.
+    """What resealing `units` costs at each destination and cannot undo, line by line.
+
+    Raises Damaged, ConfigError for a price file that is wrong, OSError.
 
     What is sent and what is copied is told within the few bytes by which the new header may be longer or shorter.
     """
@@ -161,11 +164,13 @@ def cost(config: Config, private: Private, units: Sequence[Unit], *, new_file_ke
     for destination in config.destinations.values():
         some = [unit for unit in units if destination.takes(unit.kind)]
         if destination.form == "tarball" and some:
-            size = sum(paths.sealed(unit).stat().st_size for unit in some)
+            sizes = [paths.sealed(unit).stat().st_size for unit in some]
+            size = sum(sizes)
             copied = 0 if new_file_key else sum(_to_copy(paths, private, destination, unit) for unit in some)
+            why = _why(destination, copied, new_file_key=new_file_key)
             lines.append(
-                f"{destination.name}: {len(some)} tarballs, {size} bytes ({size / 1e9:.2f} GB): {size - copied} bytes "
-                f"to be sent, {copied} to be copied there: {_why(destination, copied, new_file_key=new_file_key)}"
+                f"{destination.name}: {len(some)} tarballs, {exact(size)}: {size - copied} bytes to be sent, {copied} "
+                f"to be copied there: {why}{_money(config, destination, sizes)}"
             )
             old += [f"  {destination.name}: {key}" for unit in some for key in _older(paths, destination, unit)]
         elif any(destination.encrypts(unit.kind) for unit in some):
@@ -213,6 +218,18 @@ def _why(destination: Destination, copied: int, *, new_file_key: bool) -> str:
         return "each goes whole, since it fits in one part, or the generation before it is not known to be there"
     charged = f"; class {storage_class} charges a retrieval for it" if storage_class in CHARGED_CLASSES else ""
     return f"the first part of each is sent, and S3 copies the rest from the generation that is there{charged}"
+
+
+def _money(config: Config, destination: Destination, sizes: Sequence[int]) -> str:
+    """What the new generation costs there in money, as far as `prices` has prices: those of vaults."""
+    if destination.type == "folder":
+        return ""
+    file = config.path("prices")
+    if destination.type != "glacier" or not file.exists():
+        return "; no price configured"
+    prices = costs.read_prices(file)
+    told = costs.upload_cost(prices, sizes, costs.part_size_of(destination))
+    return f"; {told.money()}, at list prices of {prices.as_of}"
 
 
 def _older(paths: Paths, destination: Destination, unit: Unit) -> list[str]:

@@ -17,10 +17,8 @@ from ecogvault.files import holder
 from ecogvault.naming import NotACode, Unit
 from ecogvault.paths import Paths
 from ecogvault.rehash import newest
+from ecogvault.sizes import fitting, part
 from ecogvault.transfer import position
-
-GB = 1e9
-MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,11 @@ class Transfer:
             return f"{what}: nothing is sent yet ({self.by})" if self.by else f"{what}: interrupted"
         done = min(self.done, self.total)
         share = 100 * done // self.total if self.total else 100
-        where = f"{share:3} %  {done / GB:.2f} of {self.total / GB:.2f} GB"
+        where = f"{share:3} %  {part(done, self.total)}"
         if self.by is None:
             return f"{what}  {where}  interrupted at {self.at}; the next run goes on"
         left = f"  {_span((self.total - done) / self.rate)} left" if self.rate else ""
-        return f"{what}  {where}  {self.rate / MB:.1f} MB/s{left}  ({self.by})"
+        return f"{what}  {where}  {fitting(self.rate)}/s{left}  ({self.by})"
 
 
 def transfers(config: Config) -> Iterator[Transfer]:
@@ -93,7 +91,7 @@ class Evidence:
         states = [self._state(paths.ledger(name, unit)) for unit in units]
         counts = Counter(state for state, _ in states)
         parts = [f"{counts[state]} {state}" for state in (*reversed(ledger.EVIDENCE), *_WITHOUT) if counts[state]]
-        return f"{', '.join(parts)}; {sum(size for _, size in states) / GB:.2f} GB"
+        return f"{', '.join(parts)}; {fitting(sum(size for _, size in states))}"
 
     def _state(self, path: Path) -> tuple[str, int]:
         """The evidence of the newest copy, or why there is none, and its size in bytes."""

@@ -75,7 +75,7 @@ def test_abandoned_uploads_are_listed_with_their_size_and_stay_until_it_is_confi
     assert f"deep: {ABANDONED} in bucket {lab.bucket}: {5 * MIB} bytes, begun 0 h ago" in said
     assert "left alone (the next run goes on with it): 1 uploads" in said
     assert "left alone (not ours): 1 uploads" in said
-    assert "abandoned: 1 uploads, 0.00 GiB\n--remove ends them" in said
+    assert "abandoned: 1 uploads, 5.00 MiB\n--remove ends them" in said
     assert lab("cleanup", "--older-than", "0", "--remove") == 1
     assert "nothing was done: there is no terminal" in capsys.readouterr().err
     assert len(lab.begun()) == 3

@@ -167,7 +167,7 @@ def test_what_is_not_there_yet_must_fit_as_a_whole_before_the_first_file_is_copi
     entries = [Entry(f"edf/df5c5206_3{tail}.edf", 40 * MIB, "ab" * 32) for tail in ("", "_b", "_c")]
     shipment = SimpleNamespace(store=FolderStore("nas", root), destination=destination, unit=unit, generation=1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100 * MIB))
-    with pytest.raises(NoSpace, match="nas needs 0.13 GB"):
+    with pytest.raises(NoSpace, match="nas needs 125.83 MB"):
         files._require_room(shipment, entries)
     (root / "df5c5206_edf").mkdir()
     (root / "df5c5206_edf" / "df5c5206_3.edf").write_bytes(b"there")

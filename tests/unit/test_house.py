@@ -27,6 +27,7 @@ RULE_SCRIPTS = sorted(SCRIPTS.glob("*.py"))
 # In the order in which data flows. A module imports from those before it, and never from one behind it.
 ORDER = """
 errors
+sizes
 person
 digests
 pool

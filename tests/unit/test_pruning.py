@@ -78,7 +78,7 @@ def test_tarball_and_index_go_and_the_statement_stays(config: Config) -> None:
     said: list[str] = []
     prune(config, say=said.append)
     assert [path.name for path in Paths.of(config).sealed(UNIT).parent.iterdir()] == [f"{UNIT}.statement.json"]
-    assert said == ["prune: 1 sealed tarballs removed, 0.00 GB freed; 0 kept"]
+    assert said == ["prune: 1 sealed tarballs removed, 11 bytes freed; 0 kept"]
 
 
 def test_keep_always_keeps_and_says_so(config: Config) -> None:

@@ -14,6 +14,7 @@ from ecogvault import archive, audit, chain, ledger, prune, reseal
 from ecogvault.age import FileSource, NoMatchingIdentity, open_sealed
 from ecogvault.cli import main
 from ecogvault.config import check
+from ecogvault.costs import read_prices, upload_cost
 from ecogvault.digests import Crc64Nvme
 from ecogvault.files import Locked
 from ecogvault.intake.assignment import unit_state
@@ -196,6 +197,23 @@ def test_the_cost_says_what_goes_whole_and_why(lab: ArchiveLab, settings: dict[s
     line = cost(config, lab.private, lab.units, new_file_key=False)[0]
     assert f"{size} bytes to be sent, 0 to be copied there: each goes whole, since " in line
     assert said in line
+    assert line.endswith("; no price configured")
+
+
+def test_the_cost_in_money_is_said_where_there_are_prices(lab: ArchiveLab) -> None:
+    vault = {"type": "glacier", "form": "tarball", "zone": "outside", "vault": "v", "region": "us-west-2"}
+    prices = Path(__file__).parents[2] / "config/prices.yaml"
+    config = check({**lab.config.values, "destinations": {"far": vault}, "prices": str(prices)})
+    sizes = [lab.paths.sealed(unit).stat().st_size for unit in lab.units]
+    told = upload_cost(read_prices(prices), sizes, 64 * MIB)
+    line = cost(config, lab.private, lab.units, new_file_key=False)[0]
+    assert line.endswith(
+        f"; {told.once:.2f} USD once, {told.monthly:.2f} USD a month, "
+        f"{told.minimum:.2f} USD at least, at list prices of {read_prices(prices).as_of}"
+    )
+    folder = cost(lab.config, lab.private, lab.units, new_file_key=False)[0]
+    assert "USD" not in folder
+    assert "price" not in folder
 
 
 MIB = 1024 * 1024
@@ -314,7 +332,9 @@ def test_the_command_asks_first_skips_what_is_done_and_says_what_is_next(
     assert "`snakemake` sends the new generations" in said
     assert [unit_state(lab.paths, unit).generation for unit in lab.units] == [2, 1]
     assert run(lab, "--all", "-i", lab.folder / "later", "--yes") == 1  # the old unit does not open with the new key
-    assert f"{lab.units[1]} stays as it is: none of the 1 given age identities" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{lab.units[1]} stays as it is: none of the 1 given age identities" in said
+    assert "`snakemake` sends" not in said
     assert run(lab, "--all", "-i", lab.folder / "escrow", "--yes", "--new-file-key") == 0
     assert [unit_state(lab.paths, unit).generation for unit in lab.units] == [3, 2]
     verbs = [(line["verb"], line["code"]) for line in audit.check(lab.private)]

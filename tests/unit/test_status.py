@@ -104,7 +104,7 @@ def test_running_and_interrupted_transfers_are_shown_apart(config, tmp_path, cap
 
 def test_the_time_that_is_left_follows_from_the_rate() -> None:
     line = Transfer("u", "s3", "process 1", total=10_000_000_000, done=4_000_000_000, rate=50_000_000).line()
-    assert line == "u to s3   40 %  4.00 of 10.00 GB  50.0 MB/s  2 min left  (process 1)"
+    assert line == "u to s3   40 %  4.00 of 10.00 GB  50.00 MB/s  2 min left  (process 1)"
     assert "nothing is sent yet (process 1)" in Transfer("u", "s3", "process 1").line()
 
 

@@ -80,7 +80,8 @@ def second(project: Path, raw: dict[str, tuple[Any, ...]]) -> str:
 
 def table(output: str) -> dict[tuple[str, str], str]:
     """Evidence by unit and destination, from the closing table."""
-    rows = re.findall(r"^([a-f][0-9a-f]{7}_\d+_[a-z]+) +(\w+) +(\w+) +\d+ +[\d.]+ MB$", output, re.MULTILINE)
+    row = r"^([a-f][0-9a-f]{7}_\d+_[a-z]+) +(\w+) +(\w+) +\d+ +[\d.]+ (?:bytes|kB|MB)$"
+    rows = re.findall(row, output, re.MULTILINE)
     return {(unit, destination): evidence for unit, destination, evidence in rows}
 
 

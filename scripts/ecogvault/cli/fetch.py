@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ecogvault.errors import EcogvaultError
+from ecogvault.sizes import part
 
 _LONGEST_ADDRESS = 8192
 
@@ -61,7 +62,7 @@ def read_address() -> str:
 
 
 def _show(there: int, size: int) -> None:
-    print(f"\r{there / 1e6:.0f} of {size / 1e6:.0f} MB", end="", file=sys.stderr, flush=True)
+    print(f"\r{part(there, size)}", end="", file=sys.stderr, flush=True)
 
 
 def _note(config_file: Path | None, target: Path) -> None:

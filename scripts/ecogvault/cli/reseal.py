@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{unit} stays as it is: {reason}")
         if found.done:
             print(f"{len(found.done)} unit(s) are encrypted to the recipients of today already")
-        left = len(found.left)
+        left, resealed = len(found.left), 0
         if found.ready:
             print(f"{len(found.ready)} unit(s) to reseal:")
             for line in cost(settings, private, found.ready, new_file_key=args.new_file_key):
@@ -85,8 +85,10 @@ def run(args: argparse.Namespace) -> int:
                     left += 1
                     print(f"{unit} stays as it is: {error}", flush=True)
                 else:
+                    resealed += 1
                     print(f"{unit}: generation {done.generation}, {done.size} bytes", flush=True)
-            print("`snakemake` sends the new generations")
+            if resealed:
+                print("`snakemake` sends the new generations")
     return 1 if left else 0
 
 

@@ -67,10 +67,11 @@ def _down(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from ecogvault.sandbox.export import make_export, write_person_files
+    from ecogvault.sizes import fitting
 
     export = make_export(args.dir, seed=args.seed)
     size = sum(path.stat().st_size for path in args.dir.rglob("*") if path.is_file())
-    print(f"{len(export.sessions)} sessions of {len(export.patients) + 1} people, {size / 1e6:.1f} MB")
+    print(f"{len(export.sessions)} sessions of {len(export.patients) + 1} people, {fitting(size)}")
     if args.persons:
         print(
             f"{len(write_person_files(args.persons, export.patients))} person files for `ecogvault register --person`"
@@ -81,6 +82,7 @@ def _export(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from ecogvault.cli.subjects import layout
     from ecogvault.sandbox import demo
+    from ecogvault.sizes import fitting
 
     config_file, lines = demo.run(args.dir)
     rows: list[dict[str, str | int]] = [
@@ -89,7 +91,7 @@ def _demo(args: argparse.Namespace) -> int:
             "destination": line.destination,
             "evidence": line.evidence,
             "objects": line.objects,
-            "size": f"{line.size / 1e6:.2f} MB",
+            "size": fitting(line.size),
         }
         for line in lines
     ]

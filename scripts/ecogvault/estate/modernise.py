@@ -23,6 +23,7 @@ from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.prune_trees import obstacle_of
 from ecogvault.restore.choose import is_cold, place_of
+from ecogvault.sizes import fitting
 
 Say = Callable[[str], None]
 
@@ -55,12 +56,12 @@ def modernise(config: Config, private: Private, *, say: Say) -> None:
     size = sum(one.size for one in waiting)
     if config["confirm"] != "yes":
         for one in waiting:
-            place = f"{one.size / 1e9:.3f} GB to fetch, {place_of(config.destinations[one.destination])[1]}"
+            place = f"{fitting(one.size)} to fetch, {place_of(config.destinations[one.destination])[1]}"
             way = "it was brought back already" if _came_back(config, one) else place
             say(f"{one.code}: {one.old.name} at {one.destination} waits: {way}")
         ready = sum(state.what == "replaceable" for state in states)
         more = ": snakemake modernise --config confirm=yes opens them" if waiting else ""
-        say(f"modernise: {len(waiting)} old copies wait, {size / 1e9:.3f} GB{more}; {ready} are replaceable")
+        say(f"modernise: {len(waiting)} old copies wait, {fitting(size)}{more}; {ready} are replaceable")
         return
     failed: list[str] = []
     opened: set[str] = set()
