@@ -70,6 +70,13 @@ class TreeHash:
         return self.digest().hex()
 
 
+def tree_hash(data: bytes) -> str:
+    """The tree hash of `data`, in hex."""
+    tree = TreeHash()
+    tree.update(data)
+    return tree.hexdigest()
+
+
 class Crc64Nvme:
     """An incremental CRC64NVME."""
 

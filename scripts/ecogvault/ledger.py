@@ -30,15 +30,24 @@ class NothingThere(EcogvaultError):
 
 
 @dataclass(frozen=True)
+class Lost:
+    """An object that was found `missing` or `wrong` (`fault`), as it was confirmed before, and when that was found."""
+
+    fault: str
+    at: str
+    object: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Copy:
     """What the ledger knows of one generation at a destination.
 
     `objects` are records with key, bucket, version_id, etag, size, part_size, sha256_tree, crc64nvme and md5, for sets
     of files the `path` in the manifest and the plaintext's `sha256`, and in a vault the `archive_id` and, by the
-    service's clock, the time `archived_at`. `evidence` is None while the copy is not
-    complete, or after it was found missing or wrong (`fault` then says what). `spoilt` holds, by key, the ETag that a
-    wrong object had when it was confirmed. `proven` says when each kind of evidence was last found. `read` are keys of
-    objects that were read back and right since `read_at`, when the whole copy last was.
+    service's clock, the time `archived_at`. `evidence` is None while the copy is not complete, or after it was found
+    missing or wrong (`fault` then says what). `lost` holds, by key, what was found so and has not been sent again
+    since. `proven` says when each kind of evidence was last found. `read` are keys of objects that were read back and
+    right since `read_at`, when the whole copy last was.
     """
 
     generation: int
@@ -50,7 +59,7 @@ class Copy:
     at: str = ""
     fault: str | None = None
     proven: Mapping[str, str] = field(default_factory=dict)
-    spoilt: Mapping[str, str | None] = field(default_factory=dict)
+    lost: Mapping[str, Lost] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
     read_at: str = ""
 
@@ -58,6 +67,17 @@ class Copy:
     def size(self) -> int:
         """Bytes of all its objects."""
         return sum(int(one["size"]) for one in self.objects)
+
+    @property
+    def spoilt(self) -> dict[str, str | None]:
+        """What was found wrong: by key the ETag with which it was confirmed."""
+        return {key: one.object["etag"] for key, one in self.lost.items() if one.fault == "wrong"}
+
+    def faults(self) -> list[str]:
+        """What is still missing or wrong of a copy that was complete once, each with its day; empty for any other."""
+        if self.evidence is not None or self.fault is None:
+            return []
+        return [f"{key} is {one.fault} (found {one.at[:10]})" for key, one in sorted(self.lost.items())]
 
 
 def event(kind: str, generation: int, manifest_sha256: str, **more: Any) -> dict[str, Any]:
@@ -80,26 +100,28 @@ def fold(events: Sequence[Mapping[str, Any]]) -> dict[int, Copy]:
     """The state of each generation after `events`. Pure; takes time in proportion to them."""
     found: dict[int, Copy] = {}
     objects: dict[int, dict[str, Mapping[str, Any]]] = {}
-    spoilt: dict[int, dict[str, str | None]] = {}
+    lost: dict[int, dict[str, Lost]] = {}
     for line in events:
         generation = int(line["generation"])
         manifest_sha256 = str(line["manifest_sha256"])
         copy = found.get(generation)
         if copy is None or copy.manifest_sha256 != manifest_sha256:
             copy = Copy(generation, manifest_sha256)
-            objects[generation], spoilt[generation] = {}, {}
+            objects[generation], lost[generation] = {}, {}
         here = objects[generation]
         if line["event"] == "object":
             here[str(line["object"]["key"])] = line["object"]
-            spoilt[generation].pop(str(line["object"]["key"]), None)
+            lost[generation].pop(str(line["object"]["key"]), None)
+        elif line["event"] == "acknowledged":
+            lost[generation].clear()
         elif line["event"] in FAULTS:
             for key in line["keys"]:
                 before = here.pop(key, None)
-                if before is not None and line["event"] == "wrong":
-                    spoilt[generation][key] = before["etag"]
+                if before is not None:
+                    lost[generation][key] = Lost(str(line["event"]), str(line["at"]), before)
         found[generation] = _after(copy, line)
     return {
-        generation: replace(copy, objects=tuple(objects[generation].values()), spoilt=spoilt[generation])
+        generation: replace(copy, objects=tuple(objects[generation].values()), lost=lost[generation])
         for generation, copy in found.items()
     }
 

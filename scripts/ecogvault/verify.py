@@ -157,7 +157,9 @@ def _verify_unit(
     paths = Paths.of(config)
     with ledger.ledger_lock(paths, destination.name, unit):
         _drop_damaged_receipt(paths, destination, unit, tally)
-        copy = newest(ledger.copies(paths.ledger(destination.name, unit)))
+        known = ledger.copies(paths.ledger(destination.name, unit))
+        tally.faults += _still(destination, unit, known)
+        copy = newest(known)
         if copy is None:
             return False
         faults = compare(copy.objects, _listing(destination, unit, copy, listings))
@@ -176,6 +178,12 @@ def _verify_unit(
     return not faults
 
 
+def _still(destination: Destination, unit: Unit, known: Mapping[int, ledger.Copy]) -> list[str]:
+    """What an earlier look found missing or wrong of the newest generation, and nobody has mended since. Pure."""
+    copy = max(known.values(), key=lambda one: one.generation, default=None)
+    return copy.faults() if copy is not None and destination.takes(unit.kind) else []
+
+
 def _inventory(config: Config, destination: Destination, tally: Tally) -> Catalogue | None:
     """The newest inventory of a vault that is to be had; what is waited for is in the tally."""
     found, tally.waiting = inventory.bring(config, destination, wait_hours=float(config["glacier_wait_hours"] or 0))
@@ -189,7 +197,9 @@ def _verify_in_vault(
     paths = Paths.of(config)
     with ledger.ledger_lock(paths, destination.name, unit):
         _drop_damaged_receipt(paths, destination, unit, tally)
-        copy = newest(ledger.copies(paths.ledger(destination.name, unit)))
+        known = ledger.copies(paths.ledger(destination.name, unit))
+        tally.faults += _still(destination, unit, known)
+        copy = newest(known)
         if copy is None:
             return False
         judged = against_inventory(copy.objects, found)

@@ -1,4 +1,4 @@
-"""Random histories of loss, rot and absence, and of what a lab does then: verify, repair, upload, drill, prune.
+"""Random histories of loss, rot, overwriting, absence, and of what a lab then does: verify, repair, drill, prune.
 
 Whatever the order, nothing that this program does makes a good object worse, lowers the number of good copies, acts on
 a place that does not answer, or removes here what is not listed there. ECOGVAULT_HISTORIES is how many are tried.
@@ -18,12 +18,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ecogvault import layout
 from ecogvault.config import check
 from ecogvault.drill import drill
-from ecogvault.errors import EcogvaultError
+from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.naming import Unit
 from ecogvault.prune import prune
 from ecogvault.prune_trees import prune_trees
+from ecogvault.records import parse_record
 from ecogvault.repair import repair
 from ecogvault.verify import verify
 
@@ -35,6 +37,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "disk": {"form": "files"},
 }
 PLACES = sorted(FORMS)
+HARM = ("lost", "rotten", "overwritten")
 
 
 def objects(root: Path) -> dict[str, bytes]:
@@ -68,14 +71,17 @@ class Histories(RuleBasedStateMachine):
 
     # --- what happens to a lab ----------------------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(PLACES), number=st.integers(0, 50), rots=st.booleans())
-    def lose_or_rot(self, name: str, number: int, rots: bool) -> None:
+    @rule(name=st.sampled_from(PLACES), number=st.integers(0, 50), how=st.sampled_from(HARM))
+    def harm(self, name: str, number: int, how: str) -> None:
         keys = sorted(key for key in self.good[name] if self._path(name, key).exists())
         if name in self.away or not keys:
             return
         path = self._path(name, keys[number % len(keys)])
-        if not rots:
+        if how == "lost":
             path.unlink()
+        elif how == "overwritten":
+            path.chmod(0o600)
+            path.write_bytes(b"somebody else's")
         elif path.stat().st_size:
             status = path.stat()
             data = bytearray(path.read_bytes())
@@ -149,8 +155,22 @@ class Histories(RuleBasedStateMachine):
             action()
         for name in PLACES:
             assert before[name] <= self._intact(name), f"{name} lost what was good"
+        for name in ("deep", "vault"):
+            self._statements_are_of_what_they_lie_beside(name)
         for name, was in ledgers.items():
             assert self._evidence(was) == self._evidence(self._ledgers(name)), f"{name} is away, and was judged"
+
+    def _statements_are_of_what_they_lie_beside(self, name: str) -> None:
+        """No copy counts as complete whose tarball is another ciphertext than its statement describes."""
+        for unit in self.lab.units:
+            for copy in self.lab.copies(unit, name).values():
+                tarball = next((one for one in copy.objects if str(one["key"]).endswith(".age")), None)
+                path = self._path(name, layout.statement_key(unit, copy.generation))
+                if copy.evidence is None or tarball is None or not path.exists():
+                    continue
+                with contextlib.suppress(Damaged):  # by this test's own hand
+                    statement = parse_record(path.read_bytes(), what=str(path))
+                    assert statement["sha256_tree"] == tarball["sha256_tree"], f"{unit} at {name}"
 
     def _intact(self, name: str) -> set[str]:
         """Keys under which a place holds what it is to hold: what was archived, or another sealing of the same."""

@@ -72,20 +72,25 @@ def repaired(lab: ArchiveLab) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "other"), PAIRS)
-@pytest.mark.parametrize("fault", ["missing", "wrong"])
+@pytest.mark.parametrize("fault", ["missing", "wrong", "overwritten"])
 def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: str, other: str, fault: str) -> None:
     unit = lab.units[0]
     bad = big(lab, unit, name)
     if fault == "missing":
         bad.unlink()
-    else:
+    elif fault == "wrong":
         rot(bad)
+    else:
+        bad.chmod(0o600)
+        bad.write_bytes(b"somebody else's")
     found_out(lab)
     assert [one for one, _ in broken(lab.config, name)] == [unit]
     said = repaired(lab)
     assert f"{name}: {unit} is replaced from {other}" in said
     assert bad.read_bytes() == big(lab, unit, other).read_bytes()
     assert broken(lab.config, name) == []
+    kept = lab.folder / name / "superseded" / "g1" / bad.relative_to(lab.folder / name)
+    assert kept.exists() == (fault != "missing")  # nothing is lost by a repair, whoever wrote it
     receipt = ledger.read_receipt(lab.paths.receipt(name, unit))
     assert (receipt["evidence"], receipt["generation"]) == ("acknowledged", 1)
     again: list[str] = []
@@ -116,3 +121,38 @@ def test_nothing_is_done_for_a_copy_that_could_not_be_asked_about(lab: ArchiveLa
     assert any(line.startswith("deep: could not be asked") for line in said)
     assert broken(lab.config, "deep") == []
     assert all("0 copies repaired" in line for line in repaired(lab))
+
+
+@pytest.mark.parametrize("fault", ["missing", "overwritten"])
+def test_a_tarball_that_is_sealed_anew_for_a_lost_one_comes_with_its_own_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = ArchiveLab(tmp_path, {"deep": {"form": "tarball"}}).archived()
+    unit = lab.units[0]
+    bad = big(lab, unit, "deep")
+    if fault == "missing":
+        bad.unlink()
+    else:
+        bad.chmod(0o600)
+        bad.write_bytes(b"somebody else's")
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+    lab.paths.sealed(unit).unlink()
+    lab.seal(unit)
+    lab.upload(unit, "deep")
+    lab.restore(unit, "deep")
+    verify(check({**lab.config.values, "rehash_gib": 1}), say=lambda line: None)
+
+
+def test_verify_fails_until_what_it_found_is_mended(lab: ArchiveLab) -> None:
+    unit = lab.units[0]
+    big(lab, unit, "deep").unlink()
+    for again in (False, True):
+        said: list[str] = []
+        with pytest.raises(CopiesAreWrong, match="not all is well at deep"):
+            verify(lab.config, say=said.append)
+        assert (" is missing (found 20" in said[0]) == again
+        assert f"{unit}.g1.tar.zst.age is missing" in said[0]
+    repaired(lab)
+    verify(lab.config, say=said.append)

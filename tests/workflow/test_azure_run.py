@@ -72,6 +72,15 @@ def test_what_goes_to_azure_is_proven_there_comes_back_and_is_sent_again_when_it
     assert again.of("upload_unit") == [Job("upload_unit", str(vid), "azure")]
     assert sealed.exists()
 
+    # Overwritten: found, and put right by the next run, which keeps what was there as a snapshot or a version.
+    sealed.upload_blob(b"somebody else's", overwrite=True)
+    wrong = lab.snakemake("verify", check=False)
+    assert f"{vid.code}/{vid}.g1.tar.zst.age is wrong" in wrong.output
+    assert lab.snakemake().of("upload_unit") == [Job("upload_unit", str(vid), "azure")]
+    lab.snakemake("--config", "from=azure", "rehash_gib=1", "--", "verify")
+    kept = account.container("sealed").list_blobs(sealed.blob_name, include=["snapshots"])
+    assert len(b"somebody else's") in [one.size for one in kept]
+
 
 def test_credentials_that_are_missing_or_wrong_are_one_line_and_no_secret_is_shown(
     make: Callable[..., Lab], account: AzureAccount

@@ -6,10 +6,11 @@ from typing import Any
 
 from ecogvault import chain, layout
 from ecogvault.age import Sealer, new_envelope
+from ecogvault.digests import tree_hash
 from ecogvault.records import parse_record, record_bytes, utc_now
 from ecogvault.send.shipment import Shipment, StoreUnknown, described, holds, put, tree_hash_of
 from ecogvault.statement import make_statement, read_signers, signing_key, tree_of_files, verify_statement
-from ecogvault.stores import Absent, BytesSource, Present, Unknown
+from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, Stored, Unknown
 from ecogvault.tarball import HOW_TO_OPEN
 from ecogvault.transfer import UploadState
 
@@ -81,14 +82,31 @@ def files_statement(shipment: Shipment) -> dict[str, Any]:
 
 
 def put_statement(shipment: Shipment, statement: Mapping[str, Any]) -> None:
+    """Have this very statement beside what it describes.
+
+    One of the same unit and content may be there that describes another ciphertext, which was lost: it is replaced.
+    Raises StoreError, StatementError, Damaged.
+    """
     key = layout.statement_key(shipment.unit, shipment.generation)
-    if key in shipment.here:
+    data = record_bytes(statement)
+    there = shipment.here.get(key)
+    if there is not None and there["sha256_tree"] == tree_hash(data):
         return
 
-    def same(present: Present) -> bool:
-        return statement_at(shipment, key) is not None
+    def told() -> bool:
+        found = statement_at(shipment, key)
+        return found is not None and found["sha256_tree"] == statement["sha256_tree"]
 
-    stored = put(shipment, key, BytesSource(record_bytes(statement)), shipment.metadata, same)
+    def send(replace: str | None) -> Stored:
+        return put(shipment, key, BytesSource(data), shipment.metadata, lambda present: told(), replace)
+
+    try:
+        stored = send(there["etag"] if there is not None else None)
+    except KeyTaken:
+        outdated = shipment.store.head(key)
+        if not isinstance(outdated, Present) or statement_at(shipment, key) is None:
+            raise
+        stored = send(outdated.etag)
     shipment.note(described(stored), stored.bytes_sent)
 
 

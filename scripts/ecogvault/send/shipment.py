@@ -14,7 +14,7 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
-from ecogvault.stores import Present, Source, Store, Stored, StoreError
+from ecogvault.stores import Present, Source, Store, Stored, StoreError, Unknown
 from ecogvault.transfer import TransferState, UploadState
 
 
@@ -101,13 +101,17 @@ def put(
 ) -> Stored:
     """Have one object there: sent, adopted where `same` says so, or in place of the one whose ETag is `replace`.
 
-    One that was read back and found wrong, and has been left since, is not adopted whatever its metadata say, but
-    replaced as a changed file is.
+    Where an object of ours was found wrong, whatever stands there now is replaced as a changed file is: the store keeps
+    it as an older version, or the like. What was confirmed, and has been damaged since, is not adopted whatever its
+    metadata say.
     """
     spoilt = shipment.spoilt.get(key)
     judged = same
     if spoilt is not None:
-        replace = spoilt
+        there = shipment.store.head(key)
+        if isinstance(there, Unknown):
+            raise StoreUnknown(f"{shipment.store.where} does not say whether it has {key}: {there.reason}")
+        replace = there.etag if isinstance(there, Present) else None
         if same is not None:
             judged = lambda present: present.etag != spoilt and same(present)  # noqa: E731
     return shipment.store.put(
