@@ -16,7 +16,7 @@ What happens to the data, in the order in which it happens; each module says mor
 
     run by                   workflow, closing (the Snakefile), scripting (rule scripts), cli and __main__ (the command)
     tried out with           sandbox: local servers and a made-up export
-    stands on                errors, sizes, files, records, config, paths, private, audit, digests, pool
+    stands on                errors, sizes, files, records, config, destination, paths, private, audit, digests, pool
 
 The order of imports, which never point back up, is the list in tests/unit/test_house.py.
 """

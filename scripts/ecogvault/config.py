@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
-from ecogvault.errors import EcogvaultError
+from ecogvault import layout
+from ecogvault.destination import ConfigError, Destination, per_kind
+from ecogvault.naming import KINDS
 
 DEFAULT_CONFIG = Path("config/config.yaml")
 SCHEMA = Path(__file__).parents[2] / "config" / "config.schema.yaml"
-KINDS = ("edf", "bdf", "vid", "sync")
 # Amazon's; another service (endpoint_url) may have its own. Source: Amazon S3 API reference, PutObject.
 STORAGE_CLASSES = (
     "STANDARD STANDARD_IA ONEZONE_IA INTELLIGENT_TIERING GLACIER_IR GLACIER DEEP_ARCHIVE REDUCED_REDUNDANCY".split()
@@ -54,75 +55,6 @@ DEFAULTS: Mapping[str, Any] = {
     "prices": "config/prices.yaml",
     "max_cost": None,
 }
-
-
-class ConfigError(EcogvaultError):
-    """The configuration is wrong; the message names the key."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """A named place where copies go. `settings` is its part of the configuration as written."""
-
-    name: str
-    settings: Mapping[str, Any]
-
-    @property
-    def type(self) -> str:
-        """`s3`, `glacier`, `azure` or `folder`."""
-        return str(self.settings["type"])
-
-    @property
-    def inside(self) -> bool:
-        """Whether it lies inside the building."""
-        return bool(self.settings["zone"] == "inside")
-
-    @property
-    def form(self) -> str:
-        """`files` or `tarball`."""
-        return str(self.settings["form"])
-
-    def bucket(self, kind: str) -> str:
-        """The bucket for units of `kind`. Raises ConfigError when none is named."""
-        bucket = per_kind(self.settings.get("bucket"), kind)
-        if bucket is None:
-            raise ConfigError(f"destinations.{self.name}.bucket names no bucket for kind {kind}: add it")
-        return str(bucket)
-
-    def container(self, kind: str) -> str:
-        """The container for units of `kind`. Raises ConfigError when none is named."""
-        container = per_kind(self.settings.get("container"), kind)
-        if container is None:
-            raise ConfigError(f"destinations.{self.name}.container names no container for kind {kind}: add it")
-        return str(container)
-
-    def room(self, kind: str) -> str:
-        """Where below the destination units of `kind` lie: a bucket or container; empty in a folder."""
-        if self.type == "s3":
-            return self.bucket(kind)
-        return self.container(kind) if self.type == "azure" else ""
-
-    def takes(self, kind: str) -> bool:
-        """Whether units of `kind` go there at all (`kinds:`, by default all)."""
-        kinds = self.settings.get("kinds")
-        return kinds is None or kind in kinds or (kind == "bdf" and "edf" in kinds)
-
-    def encrypts(self, kind: str) -> bool:
-        """Whether copies of `kind` are encrypted: tarballs always; files as `encrypt:` says, by default if outside."""
-        if self.form == "tarball":
-            return True
-        value = per_kind(self.settings.get("encrypt"), kind)
-        return not self.inside if value is None else bool(value)
-
-    def leaves_plain_outside(self, kind: str) -> bool:
-        """Whether bytes of `kind` leave the building unencrypted on the way there."""
-        return self.takes(kind) and not self.inside and not self.encrypts(kind)
-
-    def excludes(self, kind: str) -> tuple[str, ...]:
-        """Patterns (fnmatch) of file names of `kind` that are not sent there."""
-        value = self.settings.get("exclude")
-        patterns = per_kind(value, kind) if isinstance(value, Mapping) else value
-        return tuple(patterns or ())
 
 
 @dataclass(frozen=True)
@@ -183,15 +115,6 @@ class Config:
     def destinations(self) -> dict[str, Destination]:
         """Destinations by name, in the order of the file."""
         return {name: Destination(name, settings) for name, settings in (self["destinations"] or {}).items()}
-
-
-def per_kind(value: Any, kind: str) -> Any:
-    """`value`, or its entry for `kind` where it is given by kind. What holds for `edf` holds for `bdf`."""
-    if not isinstance(value, Mapping):
-        return value
-    if kind == "bdf" and "bdf" not in value:
-        kind = "edf"
-    return value.get(kind)
 
 
 def load(path: Path | None = None) -> Config:
@@ -284,6 +207,7 @@ def _check_meaning(config: Config) -> None:
             destination.room(kind)
         if destination.type == "s3":
             _check_s3(destination)
+    layout.check(config.destinations.values())
 
 
 def _check_copies(config: Config) -> None:
@@ -303,3 +227,19 @@ def _check_s3(destination: Destination) -> None:
         raise ConfigError(f"{where}.storage_class must be one of {', '.join(STORAGE_CLASSES)}")
     if settings.get("kms_key_id") and settings.get("sse") not in ("aws:kms", "aws:kms:dsse"):
         raise ConfigError(f"{where}.kms_key_id needs sse: aws:kms (or aws:kms:dsse)")
+
+
+__all__ = [
+    "DEFAULTS",
+    "DEFAULT_CONFIG",
+    "KINDS",
+    "SCHEMA",
+    "STORAGE_CLASSES",
+    "Config",
+    "ConfigError",
+    "Destination",
+    "check",
+    "explain",
+    "load",
+    "per_kind",
+]

@@ -5,11 +5,11 @@ session folders with its sub-folder) and {snc|vtc} (which text output it is). So
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import product
 
-from ecogvault.config import Config, ConfigError, Destination, per_kind
+from ecogvault.destination import ConfigError, Destination, per_kind
 from ecogvault.manifest import Manifest
 from ecogvault.naming import CODE_PATTERN, KINDS, Unit
 
@@ -95,9 +95,12 @@ def excluded(destination: Destination, unit: Unit, manifest: Manifest) -> list[s
     return [path for path, name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def check(config: Config) -> None:
-    """Raise ConfigError for a layout in which two files could have one key, or a file the key of a statement."""
-    for destination in config.destinations.values():
+def check(destinations: Iterable[Destination]) -> None:
+    """Raise ConfigError for a layout that is no template of keys, or in which two files could have one key.
+
+    Statements and HOW-TO-OPEN.txt are among these files.
+    """
+    for destination in destinations:
         taken: dict[tuple[str, str], object] = {}
         for kind in filter(destination.takes, KINDS):
             _check_fields(destination, kind)

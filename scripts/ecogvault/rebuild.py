@@ -19,7 +19,7 @@ from ecogvault.paths import Paths
 from ecogvault.records import parse_record
 from ecogvault.restore.files import manifest_at
 from ecogvault.send.vault import archive_object
-from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores import Listed, Present, Store, open_store
 from ecogvault.vault import inventory
 from ecogvault.vault.waiting import Waiting
@@ -62,7 +62,7 @@ def rebuild(config: Config, name: str, *, say: Say) -> Waiting | None:
     """
     destination = config.destinations[name]
     result = Rebuilt()
-    signers = read_signers(config.path("signers"))
+    signers = believed(config)
     waiting = None
     if destination.type == "glacier":
         found, waiting = inventory.bring(config, destination, wait_hours=float(config["glacier_wait_hours"] or 0))

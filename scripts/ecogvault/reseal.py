@@ -43,7 +43,7 @@ from ecogvault.records import read_record, record_bytes, utc_now
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.send import payload
 from ecogvault.sizes import exact
-from ecogvault.statement import make_statement, read_signers, signing_key, verify_statement
+from ecogvault.statement import believed, make_statement, signing_key, verify_statement
 from ecogvault.stores.s3_options import ARCHIVE_CLASSES, CHARGED_CLASSES
 
 _STEP = 1024 * 1024
@@ -359,7 +359,7 @@ def _require_stated(config: Config, private: Private, state: UnitState, sha256_t
         if statement["sha256_tree"] == sha256_tree:
             verify_statement(
                 statement,
-                read_signers(config.path("signers")),
+                believed(config),
                 unit=str(state.unit),
                 form="tarball",
                 manifest_sha256=state.manifest_sha256,

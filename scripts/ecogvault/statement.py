@@ -16,6 +16,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from ecogvault.config import Config, ConfigError
 from ecogvault.digests import TreeHash
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import lock, replacing
@@ -208,6 +209,21 @@ def read_signers(path: Path) -> list[str]:
     return keys
 
 
+def believed(config: Config) -> list[str]:
+    """The public keys whose seals the configuration says to believe.
+
+    Raises ConfigError when there is no such file, otherwise as read_signers.
+    """
+    path = config.path("signers")
+    try:
+        return read_signers(path)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"signers: there is no file {path}: it lists the public keys whose seals are believed; copy it from the"
+            " archive machine or bring it back from your records (the first seal makes it on a new archive machine)"
+        ) from None
+
+
 def pin_signer(path: Path, public: str, comment: str = "") -> bool:
     """Add a public key to signers.txt unless it is there; returns whether it was added. Nothing else is changed."""
     if not _DIGEST.fullmatch(public):
@@ -232,6 +248,7 @@ __all__ = [
     "SCHEMA",
     "SigningKeyError",
     "StatementError",
+    "believed",
     "make_statement",
     "pin_signer",
     "public_text",

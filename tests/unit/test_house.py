@@ -35,6 +35,9 @@ naming
 oldnames
 files
 records
+manifest
+destination
+layout
 config
 paths
 private
@@ -45,7 +48,6 @@ synctext
 edf
 intake
 phi
-manifest
 review
 age
 keys
@@ -54,7 +56,6 @@ tarball
 legacy
 stores
 transfer
-layout
 place
 kept
 deidentify

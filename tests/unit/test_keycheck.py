@@ -1,5 +1,6 @@
 """`ecogvault keycheck`: a real round trip, where the recipient stands, what it opens, and when it was last done."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,42 @@ def test_a_machine_without_a_private_folder_checks_and_remembers_nothing(
     assert lab.run("-i", lab.folder / "daily") == 0
     assert "not remembered" in capsys.readouterr().out
     assert not lab.config.private.exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "passphrase", "warned"),
+    [
+        (0o644, None, True),
+        (0o640, None, True),
+        (0o600, None, False),
+        (0o644, PASSPHRASE, False),
+    ],
+)
+def test_a_key_that_others_may_read_without_a_passphrase_is_used_with_a_warning(
+    lab: Lab, capsys: pytest.CaptureFixture[str], mode: int, passphrase: bytes | None, warned: bool
+) -> None:
+    lab.key("other", passphrase)
+    (lab.folder / "other").chmod(mode)
+    (lab.folder / "passphrase").write_bytes(PASSPHRASE)
+    (lab.folder / "passphrase").chmod(0o600)
+    words = ("-i", lab.folder / "other", "--passphrase-file", lab.folder / "passphrase")
+    lab.run(*words)
+    error = capsys.readouterr().err
+    assert ("warning" in error) is warned
+    assert (
+        f"is a secret key without a passphrase, and others may read it: chmod 600 {lab.folder / 'other'}" in error
+    ) is warned
+    page = lab.folder / "page"
+    assert main(["paper-key", str(lab.folder / "other"), "-o", str(page), *map(str, words[2:])]) == 0
+    assert ("warning" in capsys.readouterr().err) is warned
+
+
+def test_a_key_from_a_pipe_is_read_once_and_not_warned_of(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, (lab.folder / "daily").read_bytes())
+    os.close(writer)
+    try:
+        assert lab.run("-i", f"/dev/fd/{reader}") == 0
+    finally:
+        os.close(reader)
+    assert "warning" not in capsys.readouterr().err

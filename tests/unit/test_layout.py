@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecogvault.config import Config, ConfigError, Destination
+from ecogvault.config import ConfigError, Destination
 from ecogvault.layout import check, excluded, file_key, manifest_key, statement_key, tarball_key
 from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
@@ -23,7 +23,7 @@ def destination(**settings: object) -> Destination:
 
 def checked(**settings: object) -> Destination:
     found = destination(**settings)
-    check(Config({"destinations": {"here": found.settings}}))
+    check([found])
     return found
 
 

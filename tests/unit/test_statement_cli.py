@@ -48,6 +48,17 @@ def test_a_right_statement_is_shown_with_whom_it_is_for(lab: ArchiveLab, capsys:
     assert run(lab, at(lab, unit, "nas")) == 0
 
 
+def test_a_list_of_signers_that_is_not_there_is_named_with_its_key_and_the_way_out(
+    lab: ArchiveLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signers = lab.config.path("signers")
+    signers.rename(signers.with_name("elsewhere.txt"))
+    assert run(lab, at(lab, lab.units[0])) == 1
+    error = said(capsys)
+    assert f"signers: there is no file {signers}: " in error
+    assert "copy it from the archive machine" in error
+
+
 def test_another_tarball_or_a_flipped_byte_is_refused_by_name(
     lab: ArchiveLab, capsys: pytest.CaptureFixture[str]
 ) -> None:

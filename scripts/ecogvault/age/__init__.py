@@ -22,6 +22,7 @@ from ecogvault.age.errors import (
 from ecogvault.age.keyfiles import (
     KeyPair,
     Listed,
+    is_exposed,
     listed_recipients,
     read_identities,
     read_recipients,
@@ -80,6 +81,7 @@ __all__ = [
     "decrypt_stream",
     "first_damage",
     "generate",
+    "is_exposed",
     "listed_recipients",
     "new_envelope",
     "open_sealed",

@@ -1,6 +1,7 @@
 """Files that hold recipients (`recipients.txt`) and age identities (as `age-keygen` writes them)."""
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def read_identities(path: Path, passphrase: Callable[[], bytes] | None = None) -
     `passphrase` is asked only when it is needed. Raises BadIdentity, naming file and line; OSError as it comes.
     """
     data = path.read_bytes()
-    if looks_armored(data[:4096]) or data.startswith(b"age-encryption.org/"):
+    if _is_protected(data):
         if passphrase is None:
             raise BadIdentity(f"{path} is protected by a passphrase, and there is nowhere to get it from here")
         data = _unprotected(data, path, passphrase())
@@ -80,6 +81,21 @@ def read_identities(path: Path, passphrase: Callable[[], bytes] | None = None) -
     if not identities:
         raise BadIdentity(f"{path} has no age identity in it")
     return identities
+
+
+def is_exposed(path: Path) -> bool:
+    """Whether others than the owner may read an age identity file that no passphrase protects. OSError as it comes.
+
+    A pipe is not: what was read of it would be missing afterwards.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o077:
+        return False
+    return not _is_protected(path.read_bytes())
+
+
+def _is_protected(data: bytes) -> bool:
+    return looks_armored(data[:4096]) or data.startswith(b"age-encryption.org/")
 
 
 def _unprotected(data: bytes, path: Path, passphrase: bytes) -> bytes:

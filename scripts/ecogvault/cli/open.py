@@ -18,6 +18,7 @@ from ecogvault.age import (
     Plain,
     decrypt_stream,
     first_damage,
+    is_exposed,
     open_sealed,
     read_identities,
     read_passphrase_file,
@@ -222,8 +223,22 @@ def ask_identities(path: Path, passphrase_file: Path | None) -> list[KeyPair]:
 
     Raises NoTerminal, age.BadIdentity, and OSError as it comes.
     """
-
+    warn_if_exposed(path)
     return read_identities(path, lambda: ask_passphrase(passphrase_file))
+
+
+def warn_if_exposed(path: Path) -> None:
+    """Say on standard error that others may read an unprotected secret key. It opens all the same, as with age itself.
+
+    To refuse it would protect nothing, and could stand between a lab and its data on the day of the escrow key: a
+    memory stick's file system often has no modes. OSError as it comes.
+    """
+    if is_exposed(path):
+        print(
+            f"ecogvault: warning: {path} is a secret key without a passphrase, and others may read it:"
+            f" chmod 600 {path}",
+            file=sys.stderr,
+        )
 
 
 def ask_passphrase(passphrase_file: Path | None) -> bytes:
@@ -284,4 +299,13 @@ def _print_list(index: Index, members: list[str] | None) -> None:
         print(f"{member.size:>14}  {member.sha256}  {member.path}")
 
 
-__all__ = ["NoTerminal", "NotATarball", "add", "ask_identities", "ask_passphrase", "open_single", "run"]
+__all__ = [
+    "NoTerminal",
+    "NotATarball",
+    "add",
+    "ask_identities",
+    "ask_passphrase",
+    "open_single",
+    "run",
+    "warn_if_exposed",
+]

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _page(args: argparse.Namespace) -> tuple[bytes, str]:
     from ecogvault.age.keyfiles import read_identities
     from ecogvault.age.paper import paper_text
-    from ecogvault.cli.open import ask_passphrase
+    from ecogvault.cli.open import ask_passphrase, warn_if_exposed
     from ecogvault.records import utc_now
 
     asked: list[bytes] = []
@@ -68,6 +68,7 @@ def _page(args: argparse.Namespace) -> tuple[bytes, str]:
         asked.append(ask_passphrase(args.passphrase_file))
         return asked[0]
 
+    warn_if_exposed(args.key)
     keys = read_identities(args.key, ask)
     if len(keys) != 1:
         raise PaperRefused(f"{args.key} holds {len(keys)} keys: a page is of one")

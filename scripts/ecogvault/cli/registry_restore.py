@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from ecogvault.cli.open import ask_identities
     from ecogvault.private import open_private
     from ecogvault.registry_copy import fetch
+    from ecogvault.statement import believed
 
     settings = config.load(args.config)
     if args.destination not in settings.destinations:
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if vault and _waits_for_inventory(settings, destination):
         return 0
     store = fetch.registry_store(settings, destination)
-    signers = _signers(settings.path("signers"))
+    signers = believed(settings)
     if args.list:
         for line in _lines(store, signers):
             print(line)
@@ -96,17 +97,6 @@ def _waits_for_copy(config: "Config", store: "Store", key: str) -> bool:
     if waiting is not None:
         print(waiting.line(_COMMAND))
     return waiting is not None
-
-
-def _signers(path: Path) -> Sequence[str]:
-    from ecogvault.statement import read_signers
-
-    try:
-        return read_signers(path)
-    except FileNotFoundError:
-        raise RestoreRefused(
-            f"signers: there is no file {path}: it says whose seals are believed; bring it back from your records"
-        ) from None
 
 
 def _lines(store: "Store", signers: Sequence[str]) -> Sequence[str]:

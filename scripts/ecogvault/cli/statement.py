@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, and show what the statement says."""
     from ecogvault import config
     from ecogvault.records import read_record
-    from ecogvault.statement import read_signers, verify_statement
+    from ecogvault.statement import believed, verify_statement
 
     settings = config.load(args.config)
     named = _NAME.fullmatch(args.file.name)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     record = read_record(args.file)
     statement = verify_statement(
         record,
-        read_signers(settings.path("signers")),
+        believed(settings),
         unit=args.unit or (named["unit"] if named else None) or str(record.get("unit")),
         generation=generation,
     )

@@ -10,7 +10,7 @@ from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.records import parse_record, utc_now, write_record
 from ecogvault.restore.errors import NotWhatWasArchived
-from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores import Store
 
 SCHEMA = "ecogvault-restored 1"
@@ -26,7 +26,7 @@ def demand_statement(
     try:
         return verify_statement(
             record,
-            read_signers(config.path("signers")),
+            believed(config),
             unit=str(unit),
             generation=copy.generation,
             form=destination.form,

@@ -20,7 +20,7 @@ from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import partial_path
 from ecogvault.restore.proof import demand_manifest, note_restored, write_proof
 from ecogvault.retrieve.archive import Item, ask, fetch, keep, poll, tree_of, waiting
-from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores.glacier_types import JobGone, JobState
 from ecogvault.stores.vault_description import parse
 from ecogvault.tarball import open_sealed_tarball
@@ -143,7 +143,7 @@ def statement_of(
     try:
         return verify_statement(
             statement,
-            read_signers(config.path("signers")),
+            believed(config),
             unit=str(one.unit),
             generation=one.copy.generation,
             form="tarball",

@@ -9,7 +9,7 @@ from ecogvault.age import Sealer, new_envelope
 from ecogvault.digests import tree_hash
 from ecogvault.records import parse_record, record_bytes, utc_now
 from ecogvault.send.shipment import Shipment, StoreUnknown, described, holds, put, tree_hash_of
-from ecogvault.statement import make_statement, read_signers, signing_key, tree_of_files, verify_statement
+from ecogvault.statement import believed, make_statement, signing_key, tree_of_files, verify_statement
 from ecogvault.stores import Absent, BytesSource, KeyTaken, Present, Stored, Unknown
 from ecogvault.tarball import HOW_TO_OPEN
 from ecogvault.transfer import UploadState
@@ -25,7 +25,7 @@ def statement_at(shipment: Shipment, key: str) -> dict[str, Any] | None:
     record = parse_record(b"".join(shipment.store.get(key)), what=f"{key} at {shipment.store.name}")
     return verify_statement(
         record,
-        read_signers(shipment.config.path("signers")),
+        believed(shipment.config),
         unit=str(shipment.unit),
         generation=shipment.generation,
         manifest_sha256=shipment.manifest.sha256,

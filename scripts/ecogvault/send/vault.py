@@ -16,7 +16,7 @@ from ecogvault.private import Private
 from ecogvault.records import read_record, write_record
 from ecogvault.send.shipment import Shipment, described, put
 from ecogvault.send.tarball import require_sealed
-from ecogvault.statement import StatementError, read_signers, verify_statement
+from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores import StoreError, file_source
 from ecogvault.stores.glacier_types import Unsure
 from ecogvault.vault import inventory, sent
@@ -130,7 +130,7 @@ def _is_ours(shipment: Shipment, one: Archive) -> bool:
     try:
         verify_statement(
             statement,
-            read_signers(shipment.config.path("signers")),
+            believed(shipment.config),
             unit=str(shipment.unit),
             generation=shipment.generation,
             manifest_sha256=shipment.manifest.sha256,

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, edf, intake, layout
+from ecogvault import closing, edf, intake
 from ecogvault.config import Config, check
 from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import lock, sweep_tree
@@ -61,7 +61,6 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
         private = open_private(config) if config.private.is_dir() else None
         return Plan(config, private, tuple(intake.recorded(config, private)) if private else ())
     config = check(values)
-    layout.check(config)
     policy = edf.read_policy(config["policy"], check=True)
     if config.shifts_dates:
         policy.require_shifts()
