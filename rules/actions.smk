@@ -15,6 +15,8 @@ rule verify:
         "<logs>/verify.log",
     conda:
         "../envs/ecogvault.yaml"
+    params:
+        again=PLAN.again,
     script:
         "../scripts/verify.py"
 
@@ -26,6 +28,7 @@ rule prune:
         "../envs/ecogvault.yaml"
     params:
         unnumbered=lambda wildcards: PLAN.unnumbered,
+        again=PLAN.again,
     script:
         "../scripts/prune.py"
 

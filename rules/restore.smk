@@ -17,6 +17,8 @@ if PLAN.asks_first:
             "<logs>/restore.log",
         conda:
             "../envs/ecogvault.yaml"
+        params:
+            again=PLAN.again,
         script:
             "../scripts/retrieve.py"
 

@@ -6,4 +6,4 @@ from ecogvault.scripting import job
 
 with job(snakemake) as rule:
     prune(rule.config, say=rule.tell)
-    prune_trees(rule.config, rule.params.unnumbered, say=rule.tell)
+    prune_trees(rule.config, rule.params.unnumbered, say=rule.tell, again=rule.params.again)

@@ -4,4 +4,4 @@ from ecogvault.estate.later import restore_asked
 from ecogvault.scripting import job
 
 with job(snakemake) as rule:
-    restore_asked(rule.config, say=rule.tell)
+    restore_asked(rule.config, say=rule.tell, again=rule.params.again)

@@ -4,4 +4,4 @@ from ecogvault.scripting import job
 from ecogvault.verify import verify
 
 with job(snakemake) as rule:
-    verify(rule.config, say=rule.tell)
+    verify(rule.config, say=rule.tell, again=rule.params.again)

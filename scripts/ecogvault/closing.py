@@ -5,7 +5,7 @@ start, when another run was killed or is still going.
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +111,29 @@ def say(text: str) -> None:
     print(f"ecogvault: {text}", file=sys.stderr)
 
 
-def own_command(arguments: Sequence[str] | None = None) -> str:
-    """The command line of this run, as it can be typed again."""
-    return shlex.join(["snakemake", *(sys.argv[1:] if arguments is None else arguments)])
+def own_command(arguments: Sequence[str] | None = None, **changes: str | None) -> str:
+    """The command line of this run, as it can be typed again; with `changes` to what stands behind --config.
+
+    None takes a key away. (`from` is a word of Python's: give it as `**{"from": name}`.)
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return shlex.join(["snakemake", *(_configured(words, changes) if changes else words)])
+
+
+def cli_command(arguments: Sequence[str]) -> str:
+    """The command line of `ecogvault` with these words, as it can be typed again."""
+    return shlex.join(["ecogvault", *arguments])
+
+
+def _configured(words: Sequence[str], changes: Mapping[str, str | None]) -> list[str]:
+    """The words of a command line of Snakemake with other values behind its --config. Pure."""
+    kept = [word for word in words if word.partition("=")[0] not in changes]
+    new = [f"{key}={value}" for key, value in changes.items() if value is not None]
+    place = next((number for number, word in enumerate(kept, 1) if word in ("--config", "-C")), None)
+    if place is None:
+        new = ["--config", *new]
+        place = kept.index("--") if "--" in kept else len(kept)
+    return [*kept[:place], *new, *kept[place:]]
 
 
 def lock_advice(arguments: Sequence[str] | None = None) -> str | None:

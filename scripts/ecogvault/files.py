@@ -91,6 +91,21 @@ def sweep_tree(folder: Path) -> None:
         sweep(Path(each))
 
 
+@contextmanager
+def without_empty_folders(folder: Path) -> Iterator[None]:
+    """When the block fails, remove the folders at, below and above `folder` that it has made and left empty."""
+    above = [each for each in (folder, *folder.parents) if not each.exists()]
+    before = {each for each, _, _ in os.walk(folder)}
+    try:
+        yield
+    except BaseException:
+        below = [each for each, _, _ in os.walk(folder, topdown=False) if each not in before]
+        for each in (*below, *map(str, above)):
+            with suppress(OSError):  # it holds something, or is gone
+                os.rmdir(each)
+        raise
+
+
 def _remove_dead(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -49,6 +49,11 @@ class Old:
     name: str
 
     @property
+    def made(self) -> str:
+        """How it was made, in words for people: which cipher it was is not to be seen from outside."""
+        return "openssl (its cipher is found when it is opened)" if self.format == OPENSSL else self.format
+
+    @property
     def archive(self) -> bool:
         """Whether it holds several sessions."""
         return self.session is None

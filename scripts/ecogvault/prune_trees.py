@@ -28,14 +28,14 @@ from ecogvault.verify import look
 Say = Callable[[str], None]
 
 
-def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say) -> None:
+def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say, again: str = "snakemake prune") -> None:
     """Say which units' coded files may go, and remove them when `confirm` in the configuration is `yes`.
 
     `unnumbered` says, for each open subject, what of its export has no number yet or why it is stopped (empty: nothing
     does). Raises Damaged for a manifest, and OSError as it comes.
     """
     acts = config["confirm"] == "yes"
-    listed = {name: set(tally.units) for name, tally in look(config, say=say).items()} if acts else None
+    listed = {name: set(tally.units) for name, tally in look(config, say=say, again=again).items()} if acts else None
     free, pruned = 0, 0
     kept: list[tuple[Unit, Obstacle]] = []
     for unit in units_with_trees(Paths.of(config)):

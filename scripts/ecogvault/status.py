@@ -4,7 +4,7 @@ All of it is read from the results; nothing is asked of a destination.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,39 +73,45 @@ class Evidence:
         self._known: dict[Path, tuple[tuple[int, int], tuple[str, int]]] = {}
 
     def lines(self) -> Iterator[str]:
-        """For each subject its code, and a line for each destination."""
+        """For each subject its code, and a line for each destination.
+
+        Units are those that were made here, and those of which a ledger knows a copy though they were not, as after
+        `ecogvault rebuild`.
+        """
         paths = Paths.of(self._config)
-        for folder in sorted(paths.results.glob("*/manifest")):
-            code = folder.parent.name
+        for folder in sorted(paths.results.glob("*")):
             try:
-                units = sorted(Unit.parse(path.stem) for path in folder.glob("*.tsv"))
+                made = {Unit.parse(path.stem) for path in folder.glob("manifest/*.tsv")}
+                units = sorted(made | {Unit.parse(path.stem) for path in folder.glob("ledger/*/*.jsonl")})
             except NotACode:
                 continue  # a folder of somebody else's
-            yield f"{code}: {len(units)} units"
+            if not units:
+                continue
+            yield f"{folder.name}: {len(units)} units"
             for name, destination in self._config.destinations.items():
                 wanted = [unit for unit in units if destination.takes(unit.kind)]
                 if wanted:
-                    yield f"  {name:<12}{self._line(paths, name, wanted)}"
+                    yield f"  {name:<12}{self._line(paths, name, wanted, made)}"
 
-    def _line(self, paths: Paths, name: str, units: list[Unit]) -> str:
-        states = [self._state(paths.ledger(name, unit)) for unit in units]
+    def _line(self, paths: Paths, name: str, units: list[Unit], made: Collection[Unit]) -> str:
+        states = [self._state(paths.ledger(name, unit), unit in made) for unit in units]
         counts = Counter(state for state, _ in states)
         parts = [f"{counts[state]} {state}" for state in (*reversed(ledger.EVIDENCE), *_WITHOUT) if counts[state]]
         return f"{', '.join(parts)}; {fitting(sum(size for _, size in states))}"
 
-    def _state(self, path: Path) -> tuple[str, int]:
+    def _state(self, path: Path, made: bool) -> tuple[str, int]:
         """The evidence of the newest copy, or why there is none, and its size in bytes."""
         try:
             status = path.stat()
         except FileNotFoundError:
-            return "not there yet", 0
+            return ("not there yet" if made else "not known here"), 0
         mark = (status.st_mtime_ns, status.st_size)
         if path not in self._known or self._known[path][0] != mark:
             self._known[path] = (mark, _read(path))
         return self._known[path][1]
 
 
-_WITHOUT = ("not complete", *ledger.FAULTS, "damaged ledger", "not there yet")
+_WITHOUT = ("not complete", *ledger.FAULTS, "damaged ledger", "not there yet", "not known here")
 
 
 def _read(path: Path) -> tuple[str, int]:

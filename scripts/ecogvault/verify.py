@@ -51,34 +51,36 @@ class Tally:
         """Whether a person has to look at it."""
         return bool(self.faults or self.unreachable)
 
-    def line(self, name: str) -> str:
-        """The closing line of a destination."""
+    def line(self, name: str, again: str) -> str:
+        """The closing line of a destination; `again` is the command to type again when it waits."""
         if self.unreachable:
             return f"{name}: could not be asked: {self.unreachable}"
         faults = f"; {len(self.faults)} wrong: {'; '.join(self.faults)}" if self.faults else ""
         reading = f"; {self.reading.line()}" if self.reading else ""
         asked = f"; {self.asked.line()}" if self.asked else ""
         notes = "".join(f"; {note}" for note in self.notes)
-        waiting = f"; {self.waiting.line('snakemake verify')}" if self.waiting else ""
+        waiting = f"; {self.waiting.line(again)}" if self.waiting else ""
         return f"{name}: {self.listed} copies listed{asked}{reading}{notes}{faults}{waiting}"
 
 
-def verify(config: Config, *, say: Say) -> None:
+def verify(config: Config, *, say: Say, again: str = "snakemake verify") -> None:
     """Compare every complete copy with its destination's listing, read copies back, and say one line per destination.
+
+    `again` is the command of this run: what waits says it.
 
     `unit`, `subject`, `kind` and `from` in the configuration restrict it; `ask_checksums` compares the checksums that
     services keep, `rehash_gib` is how much is read back from each destination, `verify_hours` how long reading may take
     for all together. Raises CopiesAreWrong at the end when a copy is missing or another, or a destination could not be
     asked.
     """
-    bad = [name for name, tally in look(config, say=say).items() if tally.bad]
+    bad = [name for name, tally in look(config, say=say, again=again).items() if tally.bad]
     if bad:
         raise CopiesAreWrong(
             f"not all is well at {', '.join(bad)}: see the lines above; `snakemake` sends again what is missing"
         )
 
 
-def look(config: Config, *, say: Say) -> dict[str, Tally]:
+def look(config: Config, *, say: Say, again: str) -> dict[str, Tally]:
     """As verify, but whatever is found; what it was, by destination."""
     hours = config["verify_hours"]
     end = None if hours is None else time.monotonic() + 3600 * float(hours)
@@ -86,7 +88,7 @@ def look(config: Config, *, say: Say) -> dict[str, Tally]:
     found = {}
     for place, name in enumerate(names):
         found[name] = _verify_destination(config, config.destinations[name], _budget(config, end, len(names) - place))
-        say(found[name].line(name))
+        say(found[name].line(name, again))
     return found
 
 
@@ -100,15 +102,17 @@ def _budget(config: Config, end: float | None, destinations: int) -> Budget | No
     return Budget(None if size is None else float(size) * GIB, until)
 
 
+def known_units(config: Config, name: str) -> list[Unit]:
+    """Units with a ledger at destination `name`."""
+    return sorted(Unit.parse(path.stem) for path in Paths.of(config).results.glob(f"*/ledger/{name}/*.jsonl"))
+
+
 def chosen_units(config: Config, name: str) -> list[Unit]:
     """Units with a ledger at destination `name`, restricted by `unit`, `subject` and `kind` of the configuration."""
-    paths = Paths.of(config)
-    folders = paths.results.glob(f"*/ledger/{name}/*.jsonl")
-    units = sorted(Unit.parse(path.stem) for path in folders)
     subject = require_code(str(config["subject"])) if config["subject"] else None
     return [
         unit
-        for unit in units
+        for unit in known_units(config, name)
         if config["unit"] in (None, str(unit)) and subject in (None, unit.code) and config["kind"] in (None, unit.kind)
     ]
 

@@ -53,6 +53,19 @@ def test_old_copies_are_entered_once_as_what_they_are_and_ours_are_left_alone(la
     assert {path: path.stat().st_mtime_ns for path in (lab.folder / "nas").rglob("*")} == before
 
 
+def test_people_are_not_told_a_cipher_that_nobody_knows_yet(
+    lab: ArchiveLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--config", str(lab.config_file), "adopt"]
+    assert main([*command, "--from", "nas"]) == 0
+    said = capsys.readouterr().out
+    assert main([*command, "--list"]) == 0
+    assert capsys.readouterr().out == said
+    assert said.count("format openssl (its cipher is found when it is opened), ") == 3
+    assert said.count("format plain, ") == 1
+    assert "des" not in said
+
+
 def test_existing_codes_are_registered_closed_and_new_ones_avoid_them(lab: ArchiveLab) -> None:
     assert adopt(lab.config, lab.private, "nas").codes == 2
     subjects = {subject.code: subject for subject in registry.load(lab.private)}

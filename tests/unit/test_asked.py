@@ -1,14 +1,19 @@
 """What `snakemake restore` is asked for, and which copy it takes when that is left to it."""
 
+import shutil
+import subprocess
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
+from archive_lab import ArchiveLab
 
 from ecogvault.config import Config, ConfigError, Destination
+from ecogvault.errors import EcogvaultError
 from ecogvault.intake.order import Row
 from ecogvault.ledger import Copy
 from ecogvault.naming import Unit
-from ecogvault.restore.asked import covers, named_date, named_file
+from ecogvault.restore.asked import covers, named_date, named_file, wanted
 from ecogvault.restore.choose import Candidate, best, reason
 
 VID = Unit("df5c5206", 3, "vid")
@@ -102,3 +107,42 @@ def test_the_choice_says_why() -> None:
     assert reason(candidate("deep", storage_class="DEEP_ARCHIVE")) == (
         "from deep (listed 2026-03-02; in storage class DEEP_ARCHIVE: hours, and a fee)"
     )
+
+
+def test_what_matched_nothing_is_named_with_what_there_is(tmp_path: Path) -> None:
+    lab = ArchiveLab(tmp_path).archived()
+    unit = lab.units[0]
+    code = unit.code
+    file = f"{unit.session}/{unit.session}_000{{}}.avi"
+    shutil.rmtree(lab.paths.subject(code) / "ledger" / "deep")
+
+    def refused(**words: str) -> str:
+        with pytest.raises(EcogvaultError) as caught:
+            wanted(Config({**lab.config.values, **words}))
+        return str(caught.value)
+
+    nothing = "no ledger knows a unit that was asked for: there is "
+    assert f"{nothing}nothing of subject abcdef01; `ecogvault subjects` shows" in refused(subject="abcdef01")
+    there = f"of {code} there are {code}_1_vid, {code}_2_vid"
+    assert refused(unit=f"{code}_7_vid", **{"from": "any"}) == f"{nothing}no {code}_7_vid; {there}"
+    assert refused(file=f"{code}_7.edf") == f"file={code}_7.edf: {nothing}no {code}_7_edf; {there}"
+    assert refused(subject=code, kind="edf") == f"{nothing}no kind=edf of {code}, only vid"
+    assert "not a unit: a unit is CODE_NUMBER_KIND" in refused(unit="Clip7")
+    # Elsewhere, or nowhere.
+    assert refused(unit=str(unit), **{"from": "deep"}).endswith("but there are copies at nas, crypt: from=nas")
+    assert "`ecogvault rebuild --from deep` enters what" in refused(unit=f"{code}_7_vid", **{"from": "deep"})
+    # Words that contradict each other.
+    out = "leave one of them out"
+    assert refused(unit=str(unit), subject="abcdef01") == f"unit={unit} is not of subject=abcdef01: {out}"
+    assert refused(unit=str(unit), kind="edf") == f"unit={unit} is of kind vid, not kind=edf: {out}"
+    one = file.format(1)
+    assert refused(file=one, unit=str(lab.units[1])) == f"file={one} is not in unit={lab.units[1]}: {out}"
+    # A day without a session, a file that was never there.
+    days = refused(subject=code, date="1999-01-01")
+    assert "covers 1999-01-01: they go from 20" in days
+    assert days.endswith(f"`ecogvault order {code}` shows each")
+    said = refused(file=file.format(9))
+    assert f"nothing in {unit} is called vid/{file.format(9)}; it has vid/{unit.session}/" in said
+    command = said.partition("`")[2].partition("` lists its files")[0]
+    listed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert f"vid/{one}" in listed

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ecogvault.closing import Failure, unexplained
+from ecogvault.closing import Failure, own_command, unexplained
 
 SCAN = """\
 Error in rule scan_unit:
@@ -62,3 +62,13 @@ def test_a_job_that_went_well_when_it_was_tried_again_did_not_fail() -> None:
     assert unexplained(f"{SCAN}Finished jobid: 4 (Rule: scan_unit)\n", set()) == []
     assert len(unexplained(f"{SCAN}Finished jobid: 41 (Rule: scan_unit)\n", set())) == 1
     assert len(unexplained(f"Finished jobid: 4 (Rule: scan_unit)\n{SCAN}", set())) == 1
+
+
+def test_the_command_to_type_again_is_the_one_that_was_typed_with_what_has_to_be_different() -> None:
+    typed = ["--configfile", "my lab.yaml", "-C", "subject=df5c5206", "from=any", "--", "restore"]
+    assert own_command(typed) == "snakemake --configfile 'my lab.yaml' -C subject=df5c5206 from=any -- restore"
+    changed = own_command(typed, **{"from": "nas", "adopted": "yes"})
+    assert changed == "snakemake --configfile 'my lab.yaml' -C from=nas adopted=yes subject=df5c5206 -- restore"
+    # Where a file of the lab's says what is to be restored.
+    for words in (["restore", "--cores", "2"], ["--cores", "2", "--", "restore"]):
+        assert "--cores 2 --config from=nas" in own_command(words, **{"from": "nas", "file": None})

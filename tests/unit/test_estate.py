@@ -105,6 +105,11 @@ def test_a_wrong_or_open_password_file_opens_nothing(estate: Estate) -> None:
     path.write_text("another\n")
     with pytest.raises(NoCombination):
         restore_old(estate.config, one)
+    with pytest.raises(NoCombination):
+        restore_old(estate.config, one, root=estate.lab.folder / "modernised")
+    assert not (estate.lab.folder / "modernised").exists()
+    folders = [path for path in estate.lab.paths.restored.rglob("*") if path.is_dir()]
+    assert [path for path in folders if not any(path.iterdir())] == []
     with pytest.raises(ConfigError, match="legacy_password_file is not set"):
         restore_old(check({**estate.config.values, "legacy_password_file": None}), one)
     assert not [path for path in estate.lab.paths.restored.rglob("*") if path.is_file() and "_old" in str(path)]

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecogvault import files
-from ecogvault.files import Locked, NoSpace, append_line, is_full, lock, replacing, require_space, temporary_beside
+from ecogvault.files import (
+    Locked,
+    NoSpace,
+    append_line,
+    is_full,
+    lock,
+    replacing,
+    require_space,
+    temporary_beside,
+    without_empty_folders,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -169,3 +179,26 @@ def test_a_lock_is_as_open_as_its_folder(tmp_path: Path, folder_mode: int, lock_
     folder.chmod(folder_mode)
     with files.lock(folder / ".lock", what="it"):
         assert (folder / ".lock").stat().st_mode & 0o777 == lock_mode
+
+
+def test_folders_that_a_failed_block_has_made_go_when_they_are_empty_and_others_stay(tmp_path: Path) -> None:
+    unit = tmp_path / "nas" / "unit"
+    (tmp_path / "before").mkdir()
+
+    def fail(folder: Path, *, keep: bool) -> None:
+        with without_empty_folders(folder):
+            (folder / "edf" / "deeper").mkdir(parents=True)
+            if keep:
+                (folder / "whole.edf").write_bytes(b"x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail(unit, keep=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["before"]
+    with pytest.raises(KeyboardInterrupt):
+        fail(unit, keep=True)
+    assert [path.name for path in unit.iterdir()] == ["whole.edf"]
+    # What was there before stays, though it is empty.
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "before", keep=False)
+    assert list((tmp_path / "before").iterdir()) == []

@@ -150,7 +150,8 @@ def test_an_old_archive_that_is_damaged_is_not_opened(old: OldVault) -> None:
     old.ask()
     old.server.pass_time(5 * HOUR)
     said = old.ask()
-    assert "not what" in said[0]
+    assert "other bytes than the vault confirms: this copy is damaged, and no other adopted copy" in said[0]
+    assert "run again" not in said[0]
     assert said[-1].startswith("FAILED")
     assert not old.folder.exists()
     assert old.one.files is None

@@ -54,6 +54,7 @@ def refused(lab: ArchiveLab, unit: Unit, name: str, kind: type[EcogvaultError], 
     record = lab.paths.restored_record(name, unit)
     assert not record.exists()
     folder, coded = record.parent / str(unit), lab.paths.subject(unit.code)
+    assert [path for path in (folder, *folder.rglob("*")) if path.is_dir() and not any(path.iterdir())] == []
     for path in filter(Path.is_file, folder.rglob("*")):
         assert path.read_bytes() == (coded / path.relative_to(folder)).read_bytes()
     assert lab.copies(unit, name)[max(lab.copies(unit, name))].evidence != "restored"

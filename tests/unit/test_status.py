@@ -124,6 +124,26 @@ def test_evidence_is_counted_by_subject_and_destination(config, tmp_path, capsys
     )
 
 
+def test_copies_are_shown_of_units_that_were_not_made_here_as_after_a_rebuild(config, tmp_path, capsys) -> None:
+    note(config, UNITS[0], "object", "acknowledged", "listed")
+    note(config, UNITS[1], "object", "acknowledged", "listed")
+    for unit in UNITS[1:]:
+        Paths.of(config).manifest(unit).unlink()
+    assert shown(tmp_path, capsys)[1:] == ["df5c5206: 2 units", "  nas         2 listed; 4.00 GB"]
+    Paths.of(config).manifest(UNITS[0]).unlink()
+    assert shown(tmp_path, capsys)[1:] == ["df5c5206: 2 units", "  nas         2 listed; 4.00 GB"]
+    recording = Unit("df5c5206", 1, "edf")
+    Paths.of(config).ledger("deep", recording).parent.mkdir()
+    ledger.append(
+        Paths.of(config).ledger("deep", recording), ledger.event("intent", 1, "0" * 64), mode=0o600, group=None
+    )
+    assert shown(tmp_path, capsys)[1:] == [
+        "df5c5206: 3 units",
+        "  deep        1 not complete; 0 bytes",
+        "  nas         2 listed, 1 not known here; 4.00 GB",
+    ]
+
+
 def test_watching_goes_on_until_it_is_interrupted_and_shows_what_is_new(config, tmp_path) -> None:
     program = Path(sys.executable).with_name("ecogvault")
     words = [program, "--config", tmp_path / "config.yaml", "status", "--watch"]

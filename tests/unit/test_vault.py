@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -551,7 +552,9 @@ def test_damage_in_the_vault_is_found_before_anything_is_opened(lab: VaultLab, b
     if broken:
         lab.server.faults({"operation": "GetJobOutput", "break": "body", "after": 1, "count": 1})
     said = ask(lab, unit)
-    assert ("signed statement describes" if broken else "not what the service confirms") in said[0]
+    assert ("signed statement describes" if broken else "other bytes than the vault confirms") in said[0]
+    assert "run again" not in said[0]
+    assert "no other destination is known to have one: keep what is here of it; files that" in said[0]
     assert said[-1].startswith("FAILED 1 of the units")
     assert not (lab.paths.restored_record("glacier", unit).parent / str(unit)).exists()
 
@@ -635,12 +638,16 @@ def test_the_registry_goes_to_a_vault_once_and_comes_back_from_it_alone(
     command = ["--config", str(lab.config_file), "registry-restore", "--from", "glacier"]
     bring = [*command, "-i", str(lab.folder / "daily"), "-C", str(tmp_path / "private")]
     assert main(bring) == 0
-    assert "waiting for the inventory of vault" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "waiting for the inventory of vault" in said
+    assert f": run `{shlex.join(['ecogvault', *bring])}` again from" in said
     lab.server.pass_time(6 * HOUR)
     assert main([*command, "--list"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("generation 1")
     assert main(bring) == 0
-    assert "waiting for registry/" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "waiting for registry/" in said
+    assert f": run `{shlex.join(['ecogvault', *bring])}` again from" in said
     assert main(bring) == 0
     assert "waiting for registry/" in capsys.readouterr().out
     lab.server.pass_time(6 * HOUR)
@@ -739,8 +746,24 @@ def test_damage_within_a_range_is_found_and_nothing_restored(lab: VaultLab) -> N
         lab.server.pass_time(5 * HOUR)
         said = ask_file(lab, name)
     assert re.search("is not what|is damaged|not authentic|confirms", said[0])
+    assert "run again" not in said[0]
+    assert "this copy is damaged, and no other destination is known to have one: keep what is here" in said[0]
     assert said[-1].startswith("FAILED 1 of the units")
-    assert not (lab.paths.restored_record("glacier", unit).parent / str(unit) / large.path).exists()
+    restored = lab.paths.restored_record("glacier", unit).parent / str(unit)
+    assert not restored.exists()
+
+    # Where there is another copy, that one is named; and a file that the damage does not touch comes back.
+    nas = {"type": "folder", "zone": "inside", "form": "files", "path": str(lab.folder / "nas")}
+    lab.with_settings(destinations={**lab.config.values["destinations"], "nas": nas})
+    lab.upload(unit, "nas")
+    while "waiting" in (said := ask_file(lab, name))[0]:
+        lab.server.pass_time(5 * HOUR)
+    assert re.search(r"take another one: from=nas \(acknowledged 20\S+; in the building\)", said[0])
+    small = name.replace("_0003", "_0001")
+    while "waiting" in (said := ask_file(lab, small))[0]:
+        lab.server.pass_time(5 * HOUR)
+    assert "restored and equal" in said[0]
+    assert (restored / "vid" / small).exists()
 
 
 def ask_file(lab: VaultLab, name: str) -> list[str]:
@@ -756,6 +779,15 @@ def rebuilt(lab: VaultLab) -> list[str]:
     said: list[str] = []
     waiting = rebuild(lab.config, "glacier", say=said.append)
     return [*said, *([waiting.what] if waiting else [])]
+
+
+def test_a_rebuild_that_waits_says_the_exact_command_to_type_again(
+    lab: VaultLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.store()
+    words = ["--config", str(lab.config_file), "rebuild", "--from", "glacier"]
+    assert main(words) == 0
+    assert f": run `{shlex.join(['ecogvault', *words])}` again from" in capsys.readouterr().out
 
 
 def test_ledgers_are_rebuilt_from_the_vault_alone_and_units_come_back(lab: VaultLab) -> None:

@@ -40,7 +40,9 @@ def test_a_deep_archive_is_asked_for_and_comes_back_days_later(make: Callable[..
 
     said = lab.snakemake(*asked, "tier=Bulk", "days=2", "--", "restore").ours
     assert any("asked of bucket" in line and "can be read for 2 days" in line for line in said)
-    assert any(line.startswith(f"deep: waiting for {unit}: run `snakemake --cores 1 restore") for line in said)
+    typed = " ".join([*asked, "tier=Bulk", "days=2"])
+    again = f"snakemake -s {lab.project}/Snakefile --configfile config.yaml --cores 2 {typed}"
+    assert any(line.startswith(f"deep: waiting for {unit}: run `{again} -- restore` again from ") for line in said)
     assert (front.objects[key].tier, front.objects[key].days) == ("Bulk", 2)
     front.pass_hours(47)
     assert any("waiting for" in line for line in lab.snakemake(*asked, "tier=Bulk", "--", "restore").ours)

@@ -121,6 +121,8 @@ def test_every_command_of_the_readmes_chapter_does_what_it_says(lab: Lab, vaults
 
     def comes(command: str) -> None:
         """What befalls the lab before a command."""
+        if "adopt --list" in command:
+            shutil.rmtree(lab.paths.restored / "azure-legacy")
         if "registry-restore" in command and "--list" in command:
             shutil.rmtree(lab.paths.private)
             shutil.rmtree(lab.paths.results)
@@ -152,12 +154,12 @@ def test_every_command_of_the_readmes_chapter_does_what_it_says(lab: Lab, vaults
             assert restored(lab, video, name) == wanted[video]
         elif "kind=edf" in command:
             assert restored(lab, edf, "nas") == wanted[edf]
+        elif done_word.endswith("from=azure-legacy") or "adopt --list" in command:
+            old = {path.name: path.read_bytes() for path in lab.paths.restored.rglob(f"{OLD}_1_*.avi")}
+            assert old == {Path(path).name: data for path, data in OLD_FILES.items()}
         elif "for code" in command:
             # The best copy of the video is the one that has come back before.
             assert all(files in [restored(lab, unit, name) for name in ("nas", "s3")] for unit, files in wanted.items())
-        elif done_word.endswith("from=azure-legacy"):
-            old = {path.name: path.read_bytes() for path in lab.paths.restored.rglob(f"{OLD}_1_*.avi")}
-            assert old == {Path(path).name: data for path, data in OLD_FILES.items()}
         elif "legacy-open" in command:
             assert len(list((lab.folder / "there").rglob(f"{OLD}_1_*.avi"))) == 2
         elif "subject=" in command:

@@ -1,6 +1,7 @@
 """Restores as targets, on the real snakemake: one file, a day, the best copy; never over different files."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_restore_that_asks_for_nothing_or_for_no_file_says_what_can_be_asked_f
     for asked, said in {
         (): "restore needs to know what: snakemake restore --config unit=",
         ("file=clip.avi",): "file: 'clip.avi' is no coded file",
-        ("unit=abcdef01_1_vid",): "no ledger knows a unit that was asked for",
+        ("unit=abcdef01_1_vid",): "no ledger knows a unit that was asked for: there is nothing of subject abcdef01",
         ("unit=abcdef01_1_vid", "from=moon"): "there is no destination 'moon'",
     }.items():
         run = lab.snakemake(*(("--config", *asked, "--") if asked else ()), "restore", check=False)
@@ -106,4 +107,56 @@ def test_a_restore_that_asks_for_nothing_or_for_no_file_says_what_can_be_asked_f
     run = lab.snakemake("--config", f"file={unit.session}/no.avi", "from=deep", "--", "restore", check=False)
     assert run.status != 0
     assert f"nothing in {unit} is called vid/{unit.session}/no.avi" in run.output
+    listing = re.search(r"`(cut .+?)` lists its files", run.output)
+    assert listing
+    assert f"vid/{unit.session}/{unit.session}_0001.avi" in lab.run("bash", "-c", listing[1]).output.splitlines()
     assert not list(Path(lab.paths.restored).rglob("*.avi"))
+
+
+@pytest.mark.slow
+def test_what_a_copy_leaves_out_is_counted_at_the_end_with_the_place_of_the_list(archived_lab: Lab) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "vid")
+    run = lab.snakemake("--config", f"unit={unit}", "from=s3", "--", "restore")
+    record = f"restored/s3/{unit}.json"
+    left_out = json.loads((lab.folder / record).read_text())["excluded"]
+    assert left_out
+    assert run.ours[-1] == (
+        f"restored without {len(left_out)} files: {unit} from s3: they were left out there when it was archived "
+        f"(exclude:); `excluded` in {record} lists them"
+    )
+    assert "restored without" not in lab.snakemake("--config", f"unit={unit}", "from=deep", "--", "restore").output
+
+
+@pytest.mark.slow
+def test_adopted_copies_are_named_with_the_command_that_brings_them(archived_lab: Lab) -> None:
+    """Where nothing else is, and beside this program's own copies; the command is run as it is printed."""
+    lab = archived_lab
+    code, other = lab.code(), "ec761078"
+    bucket = lab.settings["destinations"]["deep"]["bucket"]
+    for one in (code, other):
+        lab.client.put_object(Bucket=bucket, Key=f"{one}/{one}_8.edf", Body=f"recorded for {one}".encode())
+    assert "2 old copies adopted" in lab.ecogvault("adopt", "--from", "deep").output
+
+    def brought(said: str, one: str) -> None:
+        command = re.search(r"`(snakemake .+?)` brings them", said)
+        assert command
+        run = lab.run("bash", "-c", command[1])
+        assert run.of("restore_old") == [Job("restore_old", one, "deep")]
+        warned = f"what came out of old archives may hold names, in its paths, too: restored/deep/{one}_old"
+        assert run.ours[-1] == warned
+        (file,) = (lab.paths.restored / "deep" / f"{one}_old").rglob("*.edf")
+        assert file.read_bytes() == f"recorded for {one}".encode()
+
+    asked = ("--config", f"subject={other}", "from=any", "--", "restore")
+    run = lab.snakemake(*asked, check=False)
+    assert run.status != 0
+    (said,) = {line for line in run.ours if line.startswith("restore: no ledger knows a unit")}
+    assert f"; 1 adopted copies of {other} lie at deep: `" in said
+    brought(said, other)
+
+    run = lab.snakemake("--config", f"subject={code}", "from=any", "--", "restore")
+    assert {job.rule for job in run.jobs} == {"restore_unit"}
+    (said,) = {line for line in run.ours if "adopted copies" in line}
+    assert said.startswith(f"restore: 1 adopted copies of {code} lie at deep: `")
+    brought(said, code)

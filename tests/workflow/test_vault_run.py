@@ -1,5 +1,6 @@
 """A vault in the graph over simulated days: inventories come late or get lost, and restores take hours."""
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def line_of(lab: Lab, *words: str | Path) -> str:
     return line
 
 
+def typed_again(lab: Lab, *words: str) -> str:
+    """The command that such a run is told to be begun with again: its own."""
+    return shlex.join(["snakemake", *map(str, lab.snakemake_command(*words)[3:])])
+
+
 def ids(lab: Lab) -> dict[str, str]:
     """Every archive id in the ledgers, by unit."""
     found = {}
@@ -54,7 +60,9 @@ def test_over_days_every_archive_is_sent_once_listed_lost_from_sight_and_brought
     sent = vaults.order()["bytes_received"]
 
     # The first inventory is absent, then asked for, lost, expired, and at last there.
-    assert "waiting for the first inventory" in line_of(lab, "verify")
+    first = line_of(lab, "verify")
+    assert "waiting for the first inventory" in first
+    assert f": run `{typed_again(lab, 'verify')}` again from " in first
     vaults.pass_time(DAY)
     assert f"0 copies listed; {len(known)} not yet listed; waiting for the inventory" in line_of(lab, "verify")
     vaults.order(lose_jobs=vault_of(lab))
@@ -88,11 +96,11 @@ def test_over_days_every_archive_is_sent_once_listed_lost_from_sight_and_brought
     # A restore is asked for, the job is lost, asked for again, and comes back whole.
     unit = next(one for one in lab.units() if one.kind == "vid")
     restore = ("--config", f"unit={unit}", "from=glacier", "--", "restore")
-    assert f"waiting for {unit}: run `snakemake --cores 1 restore --config unit={unit}" in line_of(lab, *restore)
+    assert f"waiting for {unit}: run `{typed_again(lab, *restore)}` again from " in line_of(lab, *restore)
     vaults.order(lose_jobs=vault_of(lab))
     assert "waiting" in line_of(lab, *restore)
     vaults.pass_time(5 * HOUR)
-    said = lab.snakemake(*restore).ours
+    said = lab.run("bash", "-c", typed_again(lab, *restore)).ours
     assert any(f"{unit} from glacier: " in line and "equal to their manifest" in line for line in said)
     for entry in Manifest.read(lab.paths.manifest(unit)):
         restored = lab.paths.restored_record("glacier", unit).parent / str(unit) / entry.path

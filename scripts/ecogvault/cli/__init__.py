@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # Whatever a verb makes without naming a mode is its user's alone.
     os.umask(0o077)
-    args = argparse.Namespace()
+    args = argparse.Namespace(words=words)  # for verbs that say what to type again
     try:
         _parser(words).parse_args(words, args)
         status: int = args.run(args)

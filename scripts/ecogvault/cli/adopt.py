@@ -113,6 +113,6 @@ def _line(one: "Adopted") -> str:
     part = f", part {one.old.part}" if one.old.part else ""
     opened = f", opened: {len(one.files)} files" if one.files is not None else ""
     return (
-        f"{one.code}  {one.old.kind}  {one.destination}  {sessions}{part}, format {one.old.format}, {one.size} bytes"
+        f"{one.code}  {one.old.kind}  {one.destination}  {sessions}{part}, format {one.old.made}, {one.size} bytes"
         f"{opened}  {one.old.name}"
     )

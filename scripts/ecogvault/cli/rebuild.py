@@ -25,6 +25,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run(args: argparse.Namespace) -> int:
     """Look at the destination, enter what is found, say what waits."""
     from ecogvault import audit
+    from ecogvault.closing import cli_command
     from ecogvault.config import load
     from ecogvault.rebuild import rebuild
 
@@ -36,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
     waiting = rebuild(config, args.source, say=print)
     audit.record_here(config, "rebuild", reason=args.source)
     if waiting is not None:
-        print(waiting.line(f"ecogvault rebuild --from {args.source}"))
+        print(waiting.line(cli_command(args.words)))
     return 0

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ecogvault.registry_copy.shelf import Shelf
     from ecogvault.stores import Store
 
-_COMMAND = "ecogvault registry-restore"
-
 
 class RestoreRefused(EcogvaultError):
     """What is needed to restore the registry was not named, or is not there."""
@@ -43,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """List the copies, or bring one back."""
     from ecogvault import audit, config
     from ecogvault.cli.open import ask_identities
+    from ecogvault.closing import cli_command
     from ecogvault.private import open_private
     from ecogvault.registry_copy import fetch
     from ecogvault.statement import believed
@@ -54,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         )
     destination = settings.destinations[args.destination]
     vault = destination.type == "glacier"
-    if vault and _waits_for_inventory(settings, destination):
+    again = cli_command(args.words)
+    if vault and _waits_for_inventory(settings, destination, again):
         return 0
     store = fetch.registry_store(settings, destination)
     signers = believed(settings)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         audit.refuse_unless_writable(open_private(settings))
     identities = ask_identities(args.identity, args.passphrase_file)
     copy = fetch.chosen(store, args.at)
-    if vault and _waits_for_copy(settings, store, copy.key):
+    if vault and _waits_for_copy(settings, store, copy.key, again):
         return 0
     count = fetch.restore(store, copy, signers, identities, args.directory)
     audit.record_here(settings, "registry-restore", reason=f"{args.destination} {copy.at}")
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _waits_for_inventory(config: "Config", destination: "Destination") -> bool:
+def _waits_for_inventory(config: "Config", destination: "Destination", again: str) -> bool:
     """Bring what a vault lists up to date; whether nothing is known of it yet, which is said then."""
     from ecogvault.paths import Paths
     from ecogvault.vault import inventory
@@ -87,15 +87,15 @@ def _waits_for_inventory(config: "Config", destination: "Destination") -> bool:
     known, waiting = inventory.bring(config, destination)
     sent_from_here = (Paths.of(config).vault_registry(destination.name) / "archives.jsonl").exists()
     if waiting is not None:
-        print(waiting.line(_COMMAND))
+        print(waiting.line(again))
     return known is None and not sent_from_here
 
 
-def _waits_for_copy(config: "Config", store: "Store", key: str) -> bool:
+def _waits_for_copy(config: "Config", store: "Store", key: str, again: str) -> bool:
     """Ask a vault for a copy, or fetch it; whether it has to be waited for, which is said then."""
     waiting = cast("Shelf", store).bring(key, tier=str(config["tier"] or "Standard"))
     if waiting is not None:
-        print(waiting.line(_COMMAND))
+        print(waiting.line(again))
     return waiting is not None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ecogvault import audit, costs, retrieve
 from ecogvault.config import Config
 from ecogvault.errors import Damaged
-from ecogvault.estate.journal import Adopted
+from ecogvault.estate.journal import Adopted, all_adopted
 from ecogvault.estate.restore import (
     digest_of,
     keep_proof,
@@ -29,7 +29,7 @@ from ecogvault.retrieve.archive import Item, ask, fetch, keep, poll, tree_of, wa
 from ecogvault.retrieve.tasks import Say, Task, follow
 from ecogvault.retrieve.thawed import Object, Thawing, thaws
 from ecogvault.stores import open_vault
-from ecogvault.stores.errors import Archived
+from ecogvault.stores.errors import Archived, WrongBytes
 from ecogvault.stores.glacier_types import JobGone, JobState
 from ecogvault.vault.waiting import Waiting
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ALREADY = "restored already"
 
 
-def restore_asked(config: Config, *, say: Say) -> None:
+def restore_asked(config: Config, *, say: Say, again: str | None = None) -> None:
     """Restore what is asked for from where nothing can be read at once, be it this program's own or an old copy.
 
     Raises as retrieve.restore_asked does, and ConfigError without the old password.
@@ -47,7 +47,7 @@ def restore_asked(config: Config, *, say: Say) -> None:
     name = str(config["from"])
     found = old_asked(config, name)
     if not found:
-        retrieve.restore_asked(config, say=say)
+        retrieve.restore_asked(config, say=say, again=again)
         return
     destination = config.destinations[name]
     tasks: list[Task]
@@ -58,7 +58,7 @@ def restore_asked(config: Config, *, say: Say) -> None:
         tasks = [OldArchive(config, store, one) for one in found]
     else:
         tasks = [OldObject.of(config, one, say) for one in found]
-    follow(config, name, tasks, say=say)
+    follow(config, name, tasks, say=say, again=again)
 
 
 def is_here(config: Config, one: Adopted) -> bool:
@@ -118,6 +118,11 @@ class OldArchive:
                     fetch(self.store, item, job)
                 except JobGone:
                     job["job_id"] = None
+                except WrongBytes:
+                    raise NotWhatWasArchived(
+                        f"{self.what} from {self.one.destination} came twice with other bytes than the vault confirms: "
+                        f"{_otherwise(self.config, self.one)}"
+                    ) from None
             if item.have < item.size or job is None or "tree" not in job:
                 kept = {"tree": job["tree"]} if job is not None and "tree" in job else {}
                 return waiting(ask(self.config, self.store, item, kept))
@@ -130,7 +135,8 @@ class OldArchive:
                 item.partial.unlink()
                 item.state.unlink(missing_ok=True)
                 raise NotWhatWasArchived(
-                    f"{self.what} from {self.one.destination} is not what the vault keeps the tree hash of: run again"
+                    f"{self.what} from {self.one.destination} is not what the vault keeps the tree hash of: "
+                    f"{_otherwise(self.config, self.one)}"
                 )
         came = open_old(self.config, self.one, item.partial, record_path(Paths.of(self.config), self.one).parent)
         keep_proof(self.config, self.one, came)
@@ -185,6 +191,24 @@ class OldObject:
             return self.thawing.waiting()
         self.thawing.forget()
         return str(came)
+
+
+def _otherwise(config: Config, one: Adopted) -> str:
+    """What to do when an old archive is damaged: where the same is adopted from, as far as names tell."""
+    same = (one.old.kind, one.old.session, one.old.part)
+    others = sorted(
+        {
+            other.destination
+            for other in all_adopted(Paths.of(config), code=one.code)
+            if (other.old.kind, other.old.session, other.old.part) == same and other.destination != one.destination
+        }
+    )
+    if others:
+        return f"this copy is damaged, take another one: from={others[0]}"
+    return (
+        "this copy is damaged, and no other adopted copy of it is known: adopt what other places have "
+        "(`ecogvault adopt --from DEST`)"
+    )
 
 
 def _state(config: Config, one: Adopted) -> Path:

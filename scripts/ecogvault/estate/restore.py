@@ -14,14 +14,14 @@ from ecogvault.age import read_passphrase_file
 from ecogvault.config import KINDS, Config, ConfigError, Destination
 from ecogvault.errors import EcogvaultError
 from ecogvault.estate.journal import Adopted, all_adopted, note
-from ecogvault.files import lock, require_space
+from ecogvault.files import lock, require_space, without_empty_folders
 from ecogvault.legacy import open_legacy
 from ecogvault.manifest import Manifest, sha256_of
-from ecogvault.naming import Unit
 from ecogvault.oldnames import OPENSSL, classify
 from ecogvault.paths import Paths
 from ecogvault.place import Tree
 from ecogvault.records import utc_now, write_record
+from ecogvault.restore.asked import ANY, agree, named_unit
 from ecogvault.restore.fetch import fetched
 from ecogvault.stores import Store, open_store
 from ecogvault.tarball.target import Target
@@ -71,8 +71,8 @@ def find(config: Config, destination: str, code: str, digest: str) -> Adopted:
 
 
 def asked(config: Config, name: str) -> list[Adopted]:
-    """The old copies at a destination that `subject`, `unit` and `kind` of the configuration ask for."""
-    unit = Unit.parse(str(config["unit"])) if config["unit"] else None
+    """The old copies at a destination that `subject`, `unit` (or the unit of `file`) and `kind` ask for."""
+    unit = named_unit(config)
     code = unit.code if unit else str(config["subject"])
     kind = unit.kind if unit else config["kind"]
     return [
@@ -83,10 +83,33 @@ def asked(config: Config, name: str) -> list[Adopted]:
 
 
 def old_asked(config: Config, name: object) -> list[Adopted]:
-    """The old copies that a restore from `name` is to bring back, where no copy of this program's own is asked for."""
-    if name not in config.destinations or not (config["unit"] or config["subject"]):
-        return []
-    return [] if chosen_units(config, str(name)) else asked(config, str(name))
+    """The old copies that a restore from `name` is to bring back: where there is no copy of this program's own that is
+    asked for, or with `adopted` in the configuration. Raises ConfigError, NotACode.
+    """
+    only_old = config["adopted"] == "yes"
+    if name in config.destinations and (config["unit"] or config["subject"]):
+        agree(config)
+        found = [] if chosen_units(config, str(name)) and not only_old else asked(config, str(name))
+        if found or not only_old:
+            return found
+    if only_old:
+        raise ConfigError(
+            "adopted: no adopted copy of what is asked for is known there: name the subject and from=DEST as in "
+            "`ecogvault adopt --list`"
+        )
+    return []
+
+
+def left_aside(config: Config) -> dict[str, list[Adopted]]:
+    """Old copies of the subject or unit that is asked for, by destination, which a restore as it is asked for does not
+    take: it takes them from a named destination alone, and there only where nothing else is. Raises as old_asked does.
+    """
+    if not (config["unit"] or config["subject"] or config["file"]):
+        return {}
+    agree(config)
+    name = config["from"] if config["from"] != ANY else None
+    places = [name] if name in config.destinations and chosen_units(config, str(name)) else list(config.destinations)
+    return {place: found for place in places if (found := asked(config, place))}
 
 
 def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progress: Progress | None = None) -> Came:
@@ -100,10 +123,11 @@ def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progr
     record.parent.mkdir(parents=True, exist_ok=True)
     with lock(record.with_suffix(".lock"), what=f"the restore of an old copy of {one.code}"):
         waiting = record.parent / f".{digest_of(one)}"
-        waiting.mkdir(mode=0o700, exist_ok=True)
-        require_space(record.parent, 2 * one.size, what=f"the old copy {one.old.name} and its files")
-        with fetched(store, one.key, waiting / one.old.name, size=one.size, progress=progress):
-            came = open_old(config, one, waiting / one.old.name, root or record.parent)
+        with without_empty_folders(waiting):
+            waiting.mkdir(mode=0o700, exist_ok=True)
+            require_space(record.parent, 2 * one.size, what=f"the old copy {one.old.name} and its files")
+            with fetched(store, one.key, waiting / one.old.name, size=one.size, progress=progress):
+                came = open_old(config, one, waiting / one.old.name, root or record.parent)
         waiting.rmdir()
     keep_proof(config, one, came)
     return came
@@ -112,15 +136,16 @@ def restore_old(config: Config, one: Adopted, *, root: Path | None = None, progr
 def open_old(config: Config, one: Adopted, content: Path, root: Path) -> Came:
     """Open what was fetched of an old copy (under its own name) into its folder below `root`."""
     folder = opened_folder(one, root)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if one.old.format == OPENSSL:
-        opened = open_legacy(content, password(config), folder)
-        if not opened.proven:
-            raise NotProven(f"{one.old.name} was opened, but nothing proves it: {opened.proof}")
-        proof = opened.proof
-    else:
-        _place(Target(folder), content, one.old.name)
-        proof = "it was never encrypted, and is as it lay there"
+    with without_empty_folders(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if one.old.format == OPENSSL:
+            opened = open_legacy(content, password(config), folder)
+            if not opened.proven:
+                raise NotProven(f"{one.old.name} was opened, but nothing proves it: {opened.proof}")
+            proof = opened.proof
+        else:
+            _place(Target(folder), content, one.old.name)
+            proof = "it was never encrypted, and is as it lay there"
     return compared(config, one.code, folder, proof)
 
 

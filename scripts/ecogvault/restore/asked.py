@@ -13,10 +13,10 @@ from ecogvault.intake.order import Row
 from ecogvault.ledger import NothingThere
 from ecogvault.naming import CODE_PATTERN, NUMBER_PATTERN, RECORDING_KINDS, Unit, require_code
 from ecogvault.paths import Paths
-from ecogvault.restore.choose import Candidate, best, is_cold, place_of, reason
-from ecogvault.verify import chosen_units
+from ecogvault.restore import nothing
+from ecogvault.restore.choose import ANY, Candidate, best, is_cold, merits, place_of, reason
 
-ANY = "any"
+_SOME = 3
 _FILE = re.compile(rf"(?:(edf|bdf|vid|snc|vtc)/)?(({CODE_PATTERN})_({NUMBER_PATTERN}))(/.+|\.edf|\.bdf|\.txt)")
 _HOW = (
     "restore needs to know what: snakemake restore --config unit=df5c5206_3_vid from=s3 (or subject=df5c5206, with or "
@@ -39,18 +39,42 @@ def wanted(config: Config) -> list[Wanted]:
     name = str(config["from"] or ANY)
     if name != ANY and name not in config.destinations:
         raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(config.destinations)}, any")
+    agree(config)
     if config["file"]:
         unit, path = named_file(str(config["file"]))
+        if not nothing.at(Config({**config.values, "unit": str(unit)}), name):
+            raise NothingThere(f"file={config['file']}: {nothing.why(config, name, unit)}")
         return [_from(config, unit, name, path)]
     if not (config["unit"] or config["subject"] or config["date"]):
         raise ConfigError(_HOW)
-    places = config.destinations if name == ANY else [name]
-    units = sorted({unit for place in places for unit in chosen_units(config, place)})
+    units = nothing.at(config, name)
+    if not units:
+        raise NothingThere(nothing.why(config, name, named_unit(config)))
     if config["date"]:
         units = _covering(config, units, named_date(str(config["date"])))
-    if not units:
-        raise NothingThere(f"no ledger{'' if name == ANY else f' of {name}'} knows a unit that was asked for")
     return [_from(config, unit, name, None) for unit in units]
+
+
+def named_unit(config: Config) -> Unit | None:
+    """The unit that `unit=` or `file=` names. Raises NotACode, ConfigError."""
+    if config["unit"]:
+        return Unit.parse(str(config["unit"]))
+    return named_file(str(config["file"]))[0] if config["file"] else None
+
+
+def agree(config: Config) -> None:
+    """Raise ConfigError when two of `file`, `unit`, `subject` and `kind` cannot both be meant, NotACode for no code."""
+    unit = named_unit(config)
+    subject = require_code(str(config["subject"])) if config["subject"] else None
+    if unit is None:
+        return
+    given = f"unit={unit}" if config["unit"] else f"file={config['file']}"
+    if config["unit"] and config["file"] and named_file(str(config["file"]))[0] != unit:
+        raise ConfigError(f"file={config['file']} is not in {given}: leave one of them out")
+    if subject not in (None, unit.code):
+        raise ConfigError(f"{given} is not of subject={subject}: leave one of them out")
+    if config["kind"] not in (None, unit.kind):
+        raise ConfigError(f"{given} is of kind {unit.kind}, not kind={config['kind']}: leave one of them out")
 
 
 def named_file(text: str) -> tuple[Unit, str]:
@@ -91,14 +115,26 @@ def _covering(config: Config, units: Iterable[Unit], day: date) -> list[Unit]:
         raise ConfigError("date: when sessions were is in private/, which is not here: name the unit or the subject")
     found = []
     rows: dict[str, list[Row]] = {}
+    theirs: list[Row] = []
     for unit in units:
         if unit.code not in rows:
             rows[unit.code] = read_sessions(paths, unit.code)
-        if covers([row for row in rows[unit.code] if row.unit.session == unit.session], day, config):
+        own = [row for row in rows[unit.code] if row.unit.session == unit.session]
+        theirs += own
+        if covers(own, day, config):
             found.append(unit)
     if not found:
-        raise ConfigError(f"date: no archived session of those asked for covers {day}")
+        raise NothingThere(f"date: no archived session of those asked for covers {day}: {_days(theirs, rows, config)}")
     return found
+
+
+def _days(rows: Iterable[Row], codes: Iterable[str], config: Config) -> str:
+    """From when to when sessions are, and how to see each of them."""
+    ends = [(row.start.astimezone(config.zone), (row.end or row.start).astimezone(config.zone)) for row in rows]
+    how = f"`ecogvault order {' or '.join(sorted(codes)[:_SOME])}` shows each"
+    if not ends:
+        return f"it is not known here when they were; {how}"
+    return f"they go from {min(one for one, _ in ends):%Y-%m-%d} to {max(end for _, end in ends):%Y-%m-%d}; {how}"
 
 
 def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
@@ -106,17 +142,20 @@ def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
         copy = ledger.newest_copy(config, unit, name)
         if path is not None and path in copy.excluded:
             raise NothingThere(f"{name} leaves {path} out (exclude:): restore it from another destination")
+        nothing.require_file(config, unit, copy, path)
         return Wanted(unit, name, path)
-    found = best(_candidates(config, unit), have_key=config["age_identity"] is not None, path=path)
+    found = best(candidates(config, unit), have_key=config["age_identity"] is not None, path=path)
     if found is None:
         raise NothingThere(f"no ledger knows a complete copy of {path or unit}")
     if is_cold(found.destination):
         name, place = found.destination.name, place_of(found.destination)[1]
         raise NothingThere(f"the best copy of {unit} is {place}: restore it with from={name}, which asks for it")
+    nothing.require_file(config, unit, found.copy, path)
     return Wanted(unit, found.destination.name, path, reason(found))
 
 
-def _candidates(config: Config, unit: Unit) -> list[Candidate]:
+def candidates(config: Config, unit: Unit) -> list[Candidate]:
+    """The complete copies of a unit, each destination's newest."""
     now = datetime.now(UTC)
     found = []
     for name, destination in config.destinations.items():
@@ -129,4 +168,28 @@ def _candidates(config: Config, unit: Unit) -> list[Candidate]:
     return found
 
 
-__all__ = ["ANY", "Wanted", "covers", "named_date", "named_file", "require_code", "wanted"]
+def otherwise(config: Config, unit: Unit, name: str, path: str | None = None) -> str:
+    """What to do when the copy of a unit at `name` is damaged each time it is fetched: which other one to take."""
+    others = [one for one in candidates(config, unit) if one.destination.name != name]
+    found = best(others, have_key=config["age_identity"] is not None, path=path)
+    if found is not None:
+        return f"this copy is damaged, take another one: from={found.destination.name} ({merits(found)})"
+    how = f"`ecogvault find {unit}` shows older generations"
+    if path is None:
+        how = f"files that the damage does not touch come back one by one, with file= in place of unit=; {how}"
+    return f"this copy is damaged, and no other destination is known to have one: keep what is here of it; {how}"
+
+
+__all__ = [
+    "ANY",
+    "Wanted",
+    "agree",
+    "candidates",
+    "covers",
+    "named_date",
+    "named_file",
+    "named_unit",
+    "otherwise",
+    "require_code",
+    "wanted",
+]

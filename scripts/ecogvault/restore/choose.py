@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from ecogvault.config import Destination
 from ecogvault.ledger import EVIDENCE, Copy
 
+ANY = "any"
+"""In place of a destination's name: whichever has the best copy."""
+
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE", "ARCHIVE")
 # Amazon S3's and Azure's classes that are at hand and charge for each byte that is read.
 _COOL_CLASSES = (
@@ -69,7 +72,12 @@ def best(candidates: Iterable[Candidate], *, have_key: bool, path: str | None = 
     return min(fit, key=rank, default=None)
 
 
+def merits(one: Candidate) -> str:
+    """How well a copy is proven, and where it is, in words."""
+    evidence = f"{one.grade} {one.at[:10]}" if one.at else one.grade
+    return f"{evidence}; {place_of(one.destination)[1]}"
+
+
 def reason(one: Candidate) -> str:
     """Why this copy, in words."""
-    evidence = f"{one.grade} {one.at[:10]}" if one.at else one.grade
-    return f"from {one.destination.name} ({evidence}; {place_of(one.destination)[1]})"
+    return f"from {one.destination.name} ({merits(one)})"

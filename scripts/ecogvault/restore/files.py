@@ -13,12 +13,14 @@ from ecogvault.config import Config, Destination
 from ecogvault.errors import Damaged
 from ecogvault.files import require_space
 from ecogvault.keys import identities
+from ecogvault.ledger import NothingThere
 from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.pool import run_all, unless
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import Pieces, Progress, fetched, partial_path
+from ecogvault.restore.nothing import no_such_file
 from ecogvault.statement import tree_of_files
 from ecogvault.stores import Store
 from ecogvault.tarball.target import CheckedWriter, Target
@@ -53,9 +55,7 @@ def restore_files(
     excluded = set(copy.excluded)
     wanted = [entry for entry in manifest if entry.path not in excluded and (only is None or entry.path in only)]
     if only and not wanted:
-        raise NotWhatWasArchived(
-            f"{unit} at {store.name} has no file {', '.join(only)}: it was never in it, or is left out there"
-        )
+        raise NothingThere(no_such_file(config, unit, ", ".join(only), [entry.path for entry in manifest]))
     waiting = [entry for entry in wanted if not target.has(entry.path, entry.size, entry.sha256)]
     require_space(folder.parent, sum(entry.size for entry in waiting), what=f"restoring {unit}")
     fetcher = _Fetcher(

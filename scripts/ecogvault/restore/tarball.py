@@ -9,13 +9,15 @@ from ecogvault.age import FileSource
 from ecogvault.config import Config
 from ecogvault.files import require_space
 from ecogvault.keys import identities
+from ecogvault.ledger import NothingThere
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import Progress, RemoteSource, fetched, partial_path
+from ecogvault.restore.nothing import no_such_file
 from ecogvault.restore.proof import demand_manifest
 from ecogvault.stores import Store
-from ecogvault.tarball import open_sealed_tarball
+from ecogvault.tarball import NoSuchMember, open_sealed_tarball
 
 
 def restore_tarball(
@@ -69,16 +71,19 @@ def restore_member(
     key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
     one = _object(copy, key)
     source = RemoteSource(store, key, int(one["size"]), one["version_id"])
-    opened = open_sealed_tarball(
-        source,
-        identities(config),
-        folder.parent,
-        members=[path],
-        expect_unit=str(unit),
-        expect_manifest=statement["manifest_sha256"],
-        threads=2,
-        progress=progress,
-    )
+    try:
+        opened = open_sealed_tarball(
+            source,
+            identities(config),
+            folder.parent,
+            members=[path],
+            expect_unit=str(unit),
+            expect_manifest=statement["manifest_sha256"],
+            threads=2,
+            progress=progress,
+        )
+    except NoSuchMember:
+        raise NothingThere(no_such_file(config, unit, path)) from None
     return opened.manifest
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ecogvault import ledger
 from ecogvault.config import Config
-from ecogvault.files import lock, sweep_tree
+from ecogvault.files import lock, sweep_tree, without_empty_folders
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.restore.fetch import Progress
@@ -48,7 +48,7 @@ def restore_file(
     """Restore one file by its path in the unit's manifest; only its own bytes are fetched, and what proves them.
 
     It proves nothing of the rest of the copy, so that the ledger's evidence stays as it is. Raises as restore_unit
-    does, and NoSuchMember.
+    does.
     """
     copy = ledger.newest_copy(config, unit, name)
     destination = config.destinations[name]
@@ -78,9 +78,15 @@ def restore_some(config: Config, unit: Unit, name: str, paths: Collection[str], 
 
 @contextmanager
 def _alone(record: Path, unit: Unit, name: str) -> Iterator[Path]:
-    """The folder of the unit's restored files, for this process alone; what a killed one left in it is removed."""
+    """The folder of the unit's restored files, for this process alone; what a killed one left in it is removed.
+
+    When the restore fails, so are the folders that it made and that hold nothing.
+    """
     folder = record.parent / str(unit)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock(folder.parent / f".{unit}.lock", what=f"the restore of {unit} from {name}"):
+    with (
+        lock(folder.parent / f".{unit}.lock", what=f"the restore of {unit} from {name}"),
+        without_empty_folders(folder),
+    ):
         sweep_tree(folder)
         yield folder

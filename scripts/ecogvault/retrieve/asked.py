@@ -11,11 +11,12 @@ from ecogvault.retrieve.whole import VaultUnit, is_restored, wanted_unit
 from ecogvault.stores import open_vault
 
 
-def restore_asked(config: Config, *, say: Say) -> None:
+def restore_asked(config: Config, *, say: Say, again: str | None = None) -> None:
     """Restore what `unit`, `subject`, `kind`, `date`, `file` and `from` of the configuration ask for, as far as can be.
 
     Says a line for each unit that came back, and at the end what waits and from when to run again. `tier` is how fast
-    it is to be, `days` how long temporary copies stay. Raises NotAllRestored, ConfigError, TooDear, age's errors.
+    it is to be, `days` how long temporary copies stay; `again` is the command of this run. Raises NotAllRestored,
+    ConfigError, TooDear, age's errors.
     """
     name = str(config["from"])
     destination = config.destinations[name]
@@ -24,7 +25,7 @@ def restore_asked(config: Config, *, say: Say) -> None:
         tasks = _from_vault(config, destination, found, say)
     else:
         tasks = [ThawedUnit.of(config, one, say) for one in found]
-    follow(config, name, tasks, say=say)
+    follow(config, name, tasks, say=say, again=again)
 
 
 def _from_vault(config: Config, destination: Destination, found: list[asked.Wanted], say: Say) -> list[Task]:

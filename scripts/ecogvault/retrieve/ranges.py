@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ecogvault import audit, costs
 from ecogvault.age import Identity
+from ecogvault.age.errors import HeaderError, HeaderMacError, PayloadError
 from ecogvault.config import Config, Destination
 from ecogvault.digests import LEAF
 from ecogvault.errors import Damaged, EcogvaultError
-from ecogvault.files import lock, require_space, sweep_tree
+from ecogvault.files import lock, require_space, sweep_tree, without_empty_folders
+from ecogvault.ledger import NothingThere
 from ecogvault.paths import Paths
 from ecogvault.records import read_record, write_record
+from ecogvault.restore.asked import otherwise
+from ecogvault.restore.errors import NotWhatWasArchived
+from ecogvault.restore.nothing import no_such_file
 from ecogvault.restore.proof import write_proof
 from ecogvault.retrieve.whole import Wanted, statement_of
 from ecogvault.stores.errors import WrongBytes
@@ -118,17 +123,24 @@ def advance_file(
 ) -> Waiting | str:
     """Do what can be done now for one file, by its `path` in the manifest. Returns what waits, or a remark.
 
-    Raises StoreError, StatementError, NoSuchMember, Damaged, age's and tarball's errors, OSError.
+    Raises StoreError, StatementError, NothingThere, Damaged, age's and tarball's errors, OSError.
     """
     record = Paths.of(config).restored_record(destination.name, one.unit, path)
     if _is_restored(record, one, path):
         return "restored already"
     one.folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock(one.folder.parent / f".{one.unit}.lock", what=f"the restore of {one.unit} from {destination.name}"):
+    with (
+        lock(one.folder.parent / f".{one.unit}.lock", what=f"the restore of {one.unit} from {destination.name}"),
+        without_empty_folders(one.folder),
+    ):
         sweep_tree(one.folder)
         job = _Retrieval(config, store, one, path)
         with open(os.open(job.holes, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
-            job.fetch(destination, stream.fileno())
+            try:
+                job.fetch(destination, stream.fileno())
+            except WrongBytes as error:
+                advice = otherwise(config, one.unit, destination.name, path)
+                raise NotWhatWasArchived(f"{str(error).removesuffix(': run again')}: {advice}") from None
             if job.pending:
                 return job.waiting()
             try:
@@ -158,9 +170,12 @@ def advance_file(
                             f"{path}: where it stands is not known here and asked for first, the file in a second round"
                         )
                 return job.ask(to_ask([lacking.span, *ends], job.have, one.size))
-            except Damaged:
+            except NoSuchMember:
+                raise NothingThere(no_such_file(config, one.unit, path)) from None
+            except (Damaged, PayloadError, HeaderError, HeaderMacError) as error:
                 job.forget()  # what came may be at fault: the next run asks for it anew
-                raise
+                advice = otherwise(config, one.unit, destination.name, path)
+                raise NotWhatWasArchived(f"{path} from {destination.name}: {error}; {advice}") from None
         write_proof(record, one.unit, destination.name, one.copy, folder=one.folder, files=1, path=path)
         job.forget()
         fetched = sum(end - first for first, end in job.have)
@@ -284,9 +299,15 @@ class _Retrieval:
             self._write()
 
     def _take(self, job_id: str, first: int, end: int, descriptor: int) -> None:
-        position = first
-        for piece in self._store.output(job_id, str(self._one.unit), 0, end - first):
-            position += os.pwrite(descriptor, piece, position)
+        for last in (False, True):
+            position = first
+            try:
+                for piece in self._store.output(job_id, str(self._one.unit), 0, end - first):
+                    position += os.pwrite(descriptor, piece, position)
+                break
+            except WrongBytes:  # a connection may have been at fault: what it brought is brought once more
+                if last:
+                    raise
         if position != end:
             raise WrongBytes(f"{self._one.unit}: a range came with another length than was asked for: run again")
         os.fsync(descriptor)

@@ -36,9 +36,10 @@ class Task(Protocol):
         """Do what can be done now. Returns what is waited for, or a remark on what was restored."""
 
 
-def follow(config: Config, name: str, tasks: Sequence[Task], *, say: Say) -> None:
+def follow(config: Config, name: str, tasks: Sequence[Task], *, say: Say, again: str | None = None) -> None:
     """Bring each task as far as can be, from destination `name`, and say what came back and what waits.
 
+    `again` is the command of this run, by default the one that asks for the same with nothing else said.
     `glacier_wait_hours` is how long to wait. Raises NotAllRestored at the end, after a line for each that failed.
     """
     end = time.monotonic() + 3600 * float(config["glacier_wait_hours"] or 0)
@@ -53,7 +54,7 @@ def follow(config: Config, name: str, tasks: Sequence[Task], *, say: Say) -> Non
         threading.Event().wait(min(end - now, _POLL_SECONDS, max(1.0, (end - now) / 10)))
     if waits:
         last = max(waits.values(), key=lambda one: one.until)
-        say(f"{name}: {Waiting(', '.join(waits), last.until).line(_command(config))}")
+        say(f"{name}: {Waiting(', '.join(waits), last.until).line(again or _command(config))}")
     if failed:
         raise NotAllRestored(
             f"{len(failed)} of the units that were asked for could not be restored: {'; '.join(failed)}"

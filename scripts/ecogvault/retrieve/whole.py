@@ -12,15 +12,17 @@ from ecogvault import audit, ledger
 from ecogvault.age import FileSource, Identity
 from ecogvault.config import Config, Destination
 from ecogvault.errors import Damaged
-from ecogvault.files import lock, sweep_tree
+from ecogvault.files import lock, sweep_tree, without_empty_folders
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.records import read_record
+from ecogvault.restore.asked import otherwise
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import partial_path
 from ecogvault.restore.proof import demand_manifest, note_restored, write_proof
 from ecogvault.retrieve.archive import Item, ask, fetch, keep, poll, tree_of, waiting
 from ecogvault.statement import StatementError, believed, verify_statement
+from ecogvault.stores.errors import WrongBytes
 from ecogvault.stores.glacier_types import JobGone, JobState
 from ecogvault.stores.vault_description import parse
 from ecogvault.tarball import open_sealed_tarball
@@ -96,7 +98,7 @@ class VaultUnit:
         one = self.one
         one.folder.parent.mkdir(parents=True, exist_ok=True)
         what = f"the restore of {one.unit} from {self.destination.name}"
-        with lock(one.folder.parent / f".{one.unit}.lock", what=what):
+        with lock(one.folder.parent / f".{one.unit}.lock", what=what), without_empty_folders(one.folder):
             return self._advance()
 
     def _advance(self) -> Waiting | str:
@@ -113,6 +115,11 @@ class VaultUnit:
                 fetch(self.store, one.item, job)
             except JobGone:
                 job["job_id"] = None
+            except WrongBytes:
+                raise NotWhatWasArchived(
+                    f"{one.archive['key']} from {self.destination.name} came twice with other bytes than the vault "
+                    f"confirms: {otherwise(self.config, one.unit, self.destination.name)}"
+                ) from None
         if one.item.have < one.size or job is None or "statement" not in job:
             kept = {"statement": job["statement"]} if job is not None and "statement" in job else {}
             return waiting(ask(self.config, self.store, one.item, kept))
@@ -165,7 +172,7 @@ def _open(
             one.state.unlink(missing_ok=True)
             raise NotWhatWasArchived(
                 f"{one.archive['key']} from {destination.name} is not the object that its signed statement describes: "
-                "restore from another destination, and have this copy replaced"
+                f"{otherwise(config, one.unit, destination.name)}"
             )
         opened = open_sealed_tarball(
             FileSource(stream.fileno()), keys, one.folder.parent, expect_unit=str(one.unit), threads=2

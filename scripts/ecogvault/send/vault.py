@@ -28,8 +28,6 @@ from ecogvault.vault.waiting import Waiting, parsed, plus
 if TYPE_CHECKING:
     from ecogvault.stores.glacier import VaultStore
 
-_COMMAND = "snakemake"
-
 
 class MustWait(StoreError):
     """Whether the vault has the archive is not known yet; the message says from when it will be."""
@@ -158,7 +156,7 @@ def _require_knowledge(shipment: Shipment) -> Catalogue | None:
     if known is None and waiting is not None:
         raise MustWait(
             f"vault {shipment.destination.settings['vault']} holds {count} archives that this machine knows nothing "
-            f"of, and nothing is sent twice: {waiting.line(_COMMAND)}"
+            f"of, and nothing is sent twice: {waiting.line(None)}"
         )
     return known
 
@@ -185,7 +183,7 @@ def _settle(shipment: Shipment, key: str, doubt: Unsure) -> bool:
         shipment.state.upload(key).forget()
         return False
     waiting = waiting or Waiting("a newer inventory", certain)
-    raise MustWait(f"{doubt}: {waiting.line(_COMMAND)}") from doubt
+    raise MustWait(f"{doubt}: {waiting.line(None)}") from doubt
 
 
 def _vault(shipment: Shipment) -> "VaultStore":

@@ -16,9 +16,10 @@ class Waiting:
     what: str
     until: str
 
-    def line(self, command: str) -> str:
-        """What a person is told."""
-        return f"waiting for {self.what}: run `{command}` again from {self.until.replace('T', ' ').rstrip('Z')} UTC"
+    def line(self, command: str | None) -> str:
+        """What a person is told. `command` is the exact one to type again; None where another line says it."""
+        shown = f"`{command}` " if command else ""
+        return f"waiting for {self.what}: run {shown}again from {self.until.replace('T', ' ').rstrip('Z')} UTC"
 
 
 def later(asked_at: str, tier: str) -> str:

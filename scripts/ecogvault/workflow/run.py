@@ -118,5 +118,5 @@ def close(made: Plan, *, succeeded: bool) -> None:
         command=closing.own_command(),
     ):
         closing.say(line)
-    for line in told.shortfalls(made):
+    for line in [*told.came_back(made), *told.shortfalls(made)]:
         closing.say(line)

@@ -11,13 +11,14 @@ from ecogvault.estate import restore as estate
 from ecogvault.estate.journal import Adopted
 from ecogvault.intake import SubjectPlan
 from ecogvault.intake.assignment import read_units
-from ecogvault.ledger import copies
+from ecogvault.ledger import NothingThere, copies
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.registry_copy import digest as registry_digest
 from ecogvault.restore import asked
 from ecogvault.restore.choose import is_cold
+from ecogvault.verify import chosen_units
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Plan:
     def recipients(self) -> str:
         """The file of recipients."""
         return str(self.config["recipients"])
+
+    @property
+    def again(self) -> str:
+        """The command of this run, for actions that wait for something: the exact one to type again."""
+        return closing.own_command()
 
     @cached_property
     def units(self) -> dict[Unit, str]:
@@ -187,13 +193,15 @@ class Plan:
         try:
             if self.old_copies:
                 return [str(estate.record_path(self.paths, one)) for one in self.old_copies]
-            found = asked.wanted(self.config)
+            found, beside = self._asked()
         except EcogvaultError as error:
             closing.say(f"restore: {error}")
             return [str(self.paths.restored / "asked.never")]
         for one in found:
             if one.why:
                 closing.say(f"restore: {one.path or one.unit} {one.why}")
+        for line in beside:
+            closing.say(f"restore: {line}")
         return [str(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
 
     @cached_property
@@ -205,12 +213,25 @@ class Plan:
     def restore_problem(self) -> str | None:
         """Why the restores that were asked for cannot be done, or None."""
         try:
-            if self.old_copies:
-                return None
-            asked.wanted(self.config)
+            if not self.old_copies:
+                self._asked()
         except EcogvaultError as error:
             return str(error)
         return None
+
+    def _asked(self) -> tuple[list[asked.Wanted], list[str]]:
+        """What is to be restored of this program's own copies, and what is said of those that the lab made before.
+
+        Raises EcogvaultError, with that behind it.
+        """
+        try:
+            beside = adopted_beside(self.config)
+        except Damaged as error:
+            beside = [str(error)]  # it does not stand in the way of other copies
+        try:
+            return asked.wanted(self.config), beside
+        except NothingThere as error:
+            raise NothingThere("; ".join([str(error), *beside])) from None
 
     @property
     def asked_path(self) -> str | None:
@@ -241,6 +262,23 @@ class Plan:
         if self.private is None:
             raise ConfigError("nobody is registered yet: begin with `ecogvault register`")
         return self.private
+
+
+def adopted_beside(config: Config) -> list[str]:
+    """What is said of copies that the lab made before and this restore does not take, one line a destination, with the
+    command that brings them. Raises EcogvaultError.
+    """
+    found = []
+    for name, old in estate.left_aside(config).items():
+        unit = asked.named_unit(config)
+        changes = {"from": name, "file": None, "date": None}
+        if config["file"]:
+            changes["unit"] = str(unit)
+        if chosen_units(config, name):
+            changes["adopted"] = "yes"
+        command = closing.own_command(**changes)
+        found.append(f"{len(old)} adopted copies of {unit or old[0].code} lie at {name}: `{command}` brings them")
+    return found
 
 
 def _unnumbered(subject: SubjectPlan) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from ecogvault import closing, evidence, gate
 from ecogvault.errors import Damaged
+from ecogvault.estate.restore import SCHEMA as OLD_RESTORED
 from ecogvault.phi import Verdict, read_verdict, shown
+from ecogvault.records import read_record
 from ecogvault.workflow.targets import Plan
 
 _SHORT = 10  # units that fall short and are named
@@ -78,6 +80,29 @@ def waiting(made: Plan) -> list[str]:
             )
         if subject.left:
             found.append(f"{len(subject.left)} items of {subject.code} get no number: ecogvault order {subject.code}")
+    return found
+
+
+def came_back(made: Plan) -> list[str]:
+    """What has to be known of what this run has restored: which files a copy lacks, and where names may be."""
+    found = []
+    old = set()
+    for path in sorted(made.paths.restored.glob("[!.]*/*.json")):
+        if path.stat().st_mtime < made.began:
+            continue
+        try:
+            record = read_record(path)
+        except Damaged:
+            continue  # the next restore makes it anew
+        if record.get("schema") == OLD_RESTORED:
+            old.add(str(Path(record["folder"]).parent))
+        elif record.get("excluded") and record.get("path") is None:
+            unit, count = record["unit"], len(record["excluded"])
+            found.append(
+                f"restored without {count} files: {unit} from {record['destination']}: they were left out there when "
+                f"it was archived (exclude:); `excluded` in {path} lists them"
+            )
+    found += [f"what came out of old archives may hold names, in its paths, too: {folder}" for folder in sorted(old)]
     return found
 
 
