@@ -66,6 +66,21 @@ def test_people_are_not_told_a_cipher_that_nobody_knows_yet(
     assert "des" not in said
 
 
+def test_find_shows_adopted_copies_also_where_there_are_no_others(
+    lab: ArchiveLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adopt(lab.config, lab.private, "nas")
+
+    def found(what: str) -> list[str]:
+        assert main(["--config", str(lab.config_file), "find", what]) == 0
+        return [line.split()[-1] for line in capsys.readouterr().out.splitlines() if "  old  nas  adopted 20" in line]
+
+    assert found("ec761078") == ["ec761078_1_0001.avi.enc"]
+    assert found("df5c5206_7_vid") == ["df5c5206_vid.tar.gz.enc"]
+    assert len(found("df5c5206")) == 3
+    assert found(lab.units[0].code) == []
+
+
 def test_existing_codes_are_registered_closed_and_new_ones_avoid_them(lab: ArchiveLab) -> None:
     assert adopt(lab.config, lab.private, "nas").codes == 2
     subjects = {subject.code: subject for subject in registry.load(lab.private)}

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from archive_lab import ArchiveLab
 
-from ecogvault import verify
+from ecogvault import ledger, verify
 from ecogvault.config import check
 from ecogvault.costs import TooDear
 from ecogvault.estate.adopt import adopt
 from ecogvault.estate.journal import Adopted, all_adopted
 from ecogvault.estate.later import restore_asked
 from ecogvault.estate.modernise import modernise, survey
+from ecogvault.naming import Unit
 from ecogvault.registry import make_person
 from ecogvault.registry.existing import register_existing
 from ecogvault.retrieve import NotAllRestored
@@ -155,6 +156,22 @@ def test_an_old_archive_that_is_damaged_is_not_opened(old: OldVault) -> None:
     assert said[-1].startswith("FAILED")
     assert not old.folder.exists()
     assert old.one.files is None
+
+
+def test_adopted_copies_beside_others_in_the_same_vault_are_said_and_asked_for_alone(old: OldVault) -> None:
+    unit = Unit(CODE, 9, "vid")
+    one = {"key": "k", "archive_id": "x" * 138, "etag": None, "version_id": None, "size": 9}
+    for kind, more in (("object", {"object": one}), ("acknowledged", {"bytes_sent": 9})):
+        line = ledger.event(kind, 1, "0" * 64, **more)
+        ledger.append(old.lab.paths.ledger("glacier", unit), line, mode=0o600, group=None)
+    said = f"glacier has adopted copies of {CODE}, too: adopted=yes in the same command asks for these alone"
+    assert said in old.ask()
+    (line,) = old.ask(adopted="yes")
+    assert line.startswith(f"glacier: waiting for {NAME}: run `")
+    assert "adopted=yes" in line
+    old.server.pass_time(5 * HOUR)
+    old.ask(adopted="yes")
+    old.assert_restored()
 
 
 def test_what_lies_where_it_was_restored_must_be_what_came_out(old: OldVault) -> None:

@@ -22,8 +22,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "find",
         help="show where the copies of a subject or unit are",
         description="Lists every copy that the ledgers know of a subject (df5c5206) or unit (df5c5206_3_vid), of all "
-        "generations, with its evidence. For vaults the archive id stands below, and whether the newest inventory "
-        "that is here lists it. Asks no destination anything.",
+        "generations, with its evidence, and what `ecogvault adopt` found of it. For vaults the archive id stands "
+        "below, and whether the newest inventory that is here lists it. Asks no destination anything.",
     )
     parser.add_argument("what", metavar="CODE", help="a subject's code, or a unit")
     parser.set_defaults(run=run)
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         for unit in _units(config, name, code, wanted)
         for line in _lines(config, name, unit)
     ]
+    lines += _adopted(config, code, wanted)
     if not lines:
         raise NothingFound(
             f"no ledger here knows a copy of {args.what}: `ecogvault subjects` shows which codes there are"
@@ -81,3 +82,15 @@ def _lines(config: "Config", name: str, unit: "Unit") -> "Iterator[str]":
                     there = "listed" if one["archive_id"] in found.by_id else "not listed"
                     listed = f"  (inventory of {found.date}: {there})"
                 yield f"    archive id {one['archive_id']}{listed}"
+
+
+def _adopted(config: "Config", code: str, wanted: "Unit | None") -> "list[str]":
+    """One line for each old copy of a subject, or of what a unit is part of."""
+    from ecogvault.estate.journal import all_adopted
+    from ecogvault.paths import Paths
+
+    return [
+        f"{one.code}  old  {one.destination}  adopted {one.at[:10]}  {one.size} bytes  {one.old.name}"
+        for one in all_adopted(Paths.of(config), code=code)
+        if wanted is None or (one.old.kind == wanted.kind and one.old.session in (None, wanted.number))
+    ]

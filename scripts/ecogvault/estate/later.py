@@ -14,6 +14,7 @@ from ecogvault.estate.journal import Adopted, all_adopted
 from ecogvault.estate.restore import (
     digest_of,
     keep_proof,
+    left_aside,
     old_asked,
     open_old,
     opened_folder,
@@ -47,6 +48,8 @@ def restore_asked(config: Config, *, say: Say, again: str | None = None) -> None
     name = str(config["from"])
     found = old_asked(config, name)
     if not found:
+        for old in left_aside(config).get(name, [])[:1]:
+            say(f"{name} has adopted copies of {old.code}, too: adopted=yes in the same command asks for these alone")
         retrieve.restore_asked(config, say=say, again=again)
         return
     destination = config.destinations[name]

@@ -88,5 +88,5 @@ def _failed(task: Task, error: EcogvaultError, failed: list[str], say: Say) -> N
 
 
 def _command(config: Config) -> str:
-    given = ("unit", "subject", "kind", "date", "file", "from", "tier", "days")
+    given = ("unit", "subject", "kind", "date", "file", "from", "adopted", "tier", "days")
     return f"snakemake --cores 1 restore --config {' '.join(f'{key}={config[key]}' for key in given if config[key])}"
