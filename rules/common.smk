@@ -8,6 +8,8 @@ wildcard_constraints:
     fingerprint="[0-9a-f]{12}",
     destination="[a-z][a-z0-9-]*",
     digest="[0-9a-f]{12}",
+    one="([.][0-9a-f]{12})?",
+    when="[0-9]+",
 
 
 def slip(wildcards):

@@ -2,15 +2,12 @@
 
 
 localrules:
+    restore,
     refuse_restore,
 
 
-# Vaults and archive classes give nothing at once: then this is an action, which goes on over several runs and may end
-# waiting.
+# Vaults and archive classes give nothing at once: then this is an action over several runs, which may end waiting.
 if PLAN.asks_first:
-
-    localrules:
-        restore,
 
     rule restore:
         log:
@@ -29,7 +26,7 @@ else:
             lambda wildcards: PLAN.restores,
 
 
-# Receipts are params, not inputs: as inputs they would first archive whatever lies in the raw folder now.
+# Receipts are no inputs: they would first have archived whatever lies in the raw folder now.
 rule restore_unit:
     output:
         record="<restored>/{destination}/{code}_{n}_{kind}.json",
@@ -39,8 +36,6 @@ rule restore_unit:
         "../envs/ecogvault.yaml"
     resources:
         mem_mb=400,
-    params:
-        receipt="<results>/{code}/receipts/{destination}/{code}_{n}_{kind}.json",
     script:
         "../scripts/restore_unit.py"
 
@@ -59,6 +54,22 @@ rule restore_file:
         path=lambda wildcards: PLAN.asked_path,
     script:
         "../scripts/restore_file.py"
+
+
+# What came back before and is not all as it was: what has gone comes again. The mark is gone when the run ends.
+rule restore_again:
+    output:
+        mark="<restored>/{destination}/{code}_{n}_{kind}{one}.{when}.again",
+    log:
+        "<logs>/restore_again/{destination}/{code}_{n}_{kind}{one}.{when}.log",
+    conda:
+        "../envs/ecogvault.yaml"
+    resources:
+        mem_mb=400,
+    params:
+        path=lambda wildcards: PLAN.asked_path,
+    script:
+        "../scripts/restore_again.py"
 
 
 # What the lab made before this program: fetched, opened with the old password, hashed, and compared where it is known.

@@ -2,8 +2,11 @@
 
 from ecogvault import audit
 from ecogvault.restore import restore_unit
+from ecogvault.restore.suspect import judged
 from ecogvault.scripting import job
 
 with job(snakemake) as rule:
-    audit.record_here(rule.config, "restore", rule.unit.code, f"{rule.unit} from {rule.wildcards.destination}")
-    rule.say(restore_unit(rule.config, rule.unit, rule.wildcards.destination, rule.output.record))
+    place = rule.wildcards.destination
+    audit.record_here(rule.config, "restore", rule.unit.code, f"{rule.unit} from {place}")
+    with judged(rule.config, rule.unit, place):
+        rule.say(restore_unit(rule.config, rule.unit, place, rule.output.record))

@@ -11,28 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecogvault import layout, ledger
-from ecogvault.age import AgeError
+from ecogvault import ledger
 from ecogvault.config import Config, ConfigError, Destination
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import lock
 from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.records import utc_now
-from ecogvault.rehash import GIB, Budget, newest, rehash
-from ecogvault.restore import NotWhatWasArchived, restore_unit
+from ecogvault.rehash import GIB, newest
+from ecogvault.restore import restore_unit
 from ecogvault.restore.choose import is_cold, place_of
+from ecogvault.restore.suspect import SUSPICIOUS, judged
 from ecogvault.sizes import fitting
-from ecogvault.statement import StatementError
-from ecogvault.stores.errors import Archived, NotFound, WrongBytes
-from ecogvault.tarball import WrongUnit
-from ecogvault.verify import chosen_units
+from ecogvault.stores.errors import Archived
+from ecogvault.verify import chosen_units, verify_unit
 
 Say = Callable[[str], None]
 DEFAULT_GIB = 1.0
-SUSPICIOUS = (NotWhatWasArchived, NotFound, WrongBytes, Damaged, StatementError, AgeError, WrongUnit)
-"""What may be the copy's own fault: it is tried again, then looked at object by object."""
-
 _RESERVED = slice(192, 236)  # of the EDF header: EDF+ specification, section 2.1.1
 
 
@@ -150,32 +145,27 @@ def _drill_destination(
 
 
 def _drill_copy(config: Config, destination: Destination, one: Chosen, folder: Path) -> None:
-    """Restore one copy; what fails twice, and is not the connection's fault, is marked in the ledger and raised."""
+    """Restore one copy; a failure that is not the copy's fault is tried again, any other is raised.
+
+    An older version that came back is no good copy: a lifecycle rule may remove it any day. Raises DrillFailed.
+    """
     record = folder / f"{one.unit}.json"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for last in (False, True):
         try:
-            restore_unit(config, one.unit, destination.name, record)
+            with judged(config, one.unit, destination.name):
+                restore_unit(config, one.unit, destination.name, record)
             break
-        except SUSPICIOUS as error:
-            if last:
-                _find_fault(config, destination, one, error)
+        except SUSPICIOUS:
+            stands = newest(ledger.copies(Paths.of(config).ledger(destination.name, one.unit)))
+            if last or stands is None or stands.generation != one.copy.generation:
                 raise
+    older = verify_unit(config, one.unit, destination.name)
+    if older:
+        raise DrillFailed(f"it came back from older versions alone, for {'; '.join(older)}")
     if one.unit.kind in RECORDING_KINDS:
         for path in sorted((folder / str(one.unit)).rglob(f"*.{one.unit.kind}")):
             _open_recording(path, one.unit)
-
-
-def _find_fault(config: Config, destination: Destination, one: Chosen, error: EcogvaultError) -> None:
-    """Have the ledger say which objects of a copy are missing or wrong, by reading them back."""
-    if isinstance(error, StatementError):
-        paths = Paths.of(config)
-        with ledger.ledger_lock(paths, destination.name, one.unit):
-            keys = [layout.statement_key(one.unit, one.copy.generation)]
-            line = ledger.event("wrong", one.copy.generation, one.copy.manifest_sha256, keys=keys)
-            ledger.find_out(paths, one.unit, destination.name, one.copy, [line], mode=config.file_mode)
-    else:
-        rehash(config, destination, [one.unit], Budget(None, None))
 
 
 def _open_recording(path: Path, unit: Unit) -> None:

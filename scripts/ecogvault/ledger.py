@@ -179,6 +179,30 @@ def newest_copy(config: Config, unit: Unit, name: str) -> Copy:
     return max(complete, key=lambda copy: copy.generation)
 
 
+def restorable(config: Config, unit: Unit, name: str) -> Copy:
+    """The copy to restore from: the newest one if it is complete, or if a store with versions still has all of it.
+
+    Such a store keeps what was confirmed when somebody deletes or overwrites it: these versions are among the `objects`
+    then, and the `evidence` stays None. Older content is given only if `from` does not name this very destination.
+    Raises NothingThere.
+    """
+    known = copies(Paths.of(config).ledger(name, unit))
+    newest = max(known.values(), key=lambda copy: copy.generation, default=None)
+    faults = newest.faults() if newest is not None else []
+    complete = [copy for copy in known.values() if copy.evidence is not None]
+    if newest is None or not faults or any(copy.manifest_sha256 == newest.manifest_sha256 for copy in complete):
+        return newest_copy(config, unit, name)
+    if all(one.object["version_id"] for one in newest.lost.values()):
+        return replace(newest, objects=(*newest.objects, *(one.object for one in newest.lost.values())))
+    if config["from"] == name or not complete:
+        shown = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
+        raise NothingThere(
+            f"the copy of {unit} at {name} is not complete any more: {shown}: restore it with from=any, or have it "
+            "replaced by `snakemake` or `snakemake repair`"
+        )
+    return newest_copy(config, unit, name)
+
+
 def archive_ids(paths: Paths, destination: str) -> set[str]:
     """Every archive id in a vault that a ledger, or the list of the registry's copies, has ever named."""
     found: set[str] = set()

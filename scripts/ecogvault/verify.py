@@ -188,6 +188,27 @@ def _still(destination: Destination, unit: Unit, known: Mapping[int, ledger.Copy
     return copy.faults() if copy is not None and destination.takes(unit.kind) else []
 
 
+def verify_unit(config: Config, unit: Unit, name: str) -> list[str]:
+    """Compare one unit's newest complete copy at a destination with a listing, and have the ledger say what was found.
+
+    Returns what is missing or wrong. Raises StoreError, Damaged, OSError.
+    """
+    tally = Tally()
+    _verify_unit(config, config.destinations[name], unit, {}, tally)
+    return tally.faults
+
+
+def superseded(destination: Destination, unit: Unit, copy: ledger.Copy) -> list[str]:
+    """Objects of a copy that are not the current ones of their keys any more, as in a bucket that keeps versions.
+
+    They can be read by their version ids, and a listing lacks them or has others. Raises StoreError.
+    """
+    if not any(one["version_id"] for one in copy.objects):
+        return []
+    faults = compare(copy.objects, _listing(destination, unit, copy, {}))
+    return [f"{key} is {kind}" for kind, key in faults if _confirmed(destination, unit, copy, kind, key)]
+
+
 def _inventory(config: Config, destination: Destination, tally: Tally) -> Catalogue | None:
     """The newest inventory of a vault that is to be had; what is waited for is in the tally."""
     found, tally.waiting = inventory.bring(config, destination, wait_hours=float(config["glacier_wait_hours"] or 0))

@@ -785,6 +785,7 @@ def test_a_rebuild_that_waits_says_the_exact_command_to_type_again(
     lab: VaultLab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lab.store()
+    lab.config_file.write_text(yaml.safe_dump(dict(lab.config.values)))
     words = ["--config", str(lab.config_file), "rebuild", "--from", "glacier"]
     assert main(words) == 0
     assert f": run `{shlex.join(['ecogvault', *words])}` again from" in capsys.readouterr().out

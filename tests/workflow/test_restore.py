@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,81 @@ def test_what_is_there_with_other_content_is_never_replaced(archived_lab: Lab) -
     place.unlink()
     lab.snakemake("--config", f"unit={unit}", "from=nas", "--", "restore")
     assert place.read_bytes() == tree(lab, f"edf/{unit.session}.edf")
+
+
+@pytest.mark.slow
+def test_a_restore_that_is_asked_for_again_brings_what_has_gone_and_never_replaces_what_was_changed(
+    archived_lab: Lab,
+) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "vid")
+    clip = f"{unit.session}/{unit.session}_0001.avi"
+    for destination in ("deep", "s3", "nas"):
+        one_file = ("--config", f"file={clip}", f"from={destination}", "--", "restore")
+        all_files = ("--config", f"unit={unit}", f"from={destination}", "--", "restore")
+        for asked in (one_file, all_files):
+            lab.snakemake(*asked)
+            assert lab.dry_run(*asked) == []
+            place = lab.paths.restored / destination / str(unit) / "vid" / clip
+            before, good = restored(lab, unit, destination), place.read_bytes()
+            times = {path: path.stat().st_mtime_ns for path in place.parent.iterdir()}
+
+            place.unlink()
+            assert [job.rule for job in lab.dry_run(*asked)] == ["restore_again"]
+            lab.snakemake(*asked)
+            assert restored(lab, unit, destination) == before
+            assert {path for path, time in times.items() if path.stat().st_mtime_ns != time} == {place}
+            assert lab.dry_run(*asked) == []
+
+            place.touch()
+            lab.snakemake(*asked)  # notes that it is the same
+            assert lab.dry_run(*asked) == []
+
+            place.write_bytes(good[:-1] + b"?")
+            refused = lab.snakemake(*asked, check=False)
+            assert refused.status != 0
+            assert f"{clip} is not as it came back, it was changed or damaged since: move it away" in refused.output
+            assert place.read_bytes() == good[:-1] + b"?"
+            place.unlink()
+            lab.snakemake(*asked)
+            assert restored(lab, unit, destination) == before
+        assert list((lab.paths.restored / destination).glob("*.again")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["deleted", "overwritten"])
+def test_what_was_deleted_or_overwritten_in_a_bucket_with_versions_comes_back_by_them_and_is_said_loudly(
+    archived_lab: Lab, harm: str
+) -> None:
+    lab = archived_lab
+    unit = Unit(lab.code(), 1, "vid")
+    key = f"{unit.code}/{unit}.g1.tar.zst.age"
+    if harm == "deleted":
+        lab.client.delete_object(Bucket="lab-deep", Key=key)
+    else:
+        lab.client.put_object(Bucket="lab-deep", Key=key, Body=b"somebody else's")
+    found = f"{key} is {'missing' if harm == 'deleted' else 'wrong'}"
+    asked = ("--config", f"unit={unit}", "from=deep", "--", "restore")
+
+    def comes_back() -> None:
+        shutil.rmtree(lab.paths.restored, ignore_errors=True)
+        said = lab.snakemake(*asked).ours
+        assert any(f"restored from older versions: {unit} from deep, where {found}" in line for line in said), said
+        assert restored(lab, unit, "deep").keys() > {f"vid/{unit.session}/{unit.session}_0001.avi"}
+
+    comes_back()
+    drilled = lab.snakemake("--config", "from=deep", "budget_gib=1", "--", "drill", check=False)
+    assert drilled.status != 0
+    assert f"THE DRILL FAILED: {unit}: it came back from older versions alone, for {found}" in drilled.output
+    # Known to be incomplete now, and not lost.
+    refused = lab.snakemake("--config", "from=deep", "--", "verify", check=False)
+    assert refused.status != 0
+    assert f"{found} (found 20" in refused.output
+    comes_back()
+    assert lab.snakemake().jobs == [Job("upload_unit", str(unit), "deep")]
+    lab.snakemake("--config", "from=deep", "rehash_gib=1", "--", "verify")
+    shutil.rmtree(lab.paths.restored)
+    assert not any("older versions" in line for line in lab.snakemake(*asked).ours)
 
 
 @pytest.mark.slow

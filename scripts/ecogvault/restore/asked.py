@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -139,7 +140,7 @@ def _days(rows: Iterable[Row], codes: Iterable[str], config: Config) -> str:
 
 def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
     if name != ANY:
-        copy = ledger.newest_copy(config, unit, name)
+        copy = ledger.restorable(config, unit, name)
         if path is not None and path in copy.excluded:
             raise NothingThere(f"{name} leaves {path} out (exclude:): restore it from another destination")
         nothing.require_file(config, unit, copy, path)
@@ -151,7 +152,19 @@ def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
         name, place = found.destination.name, place_of(found.destination)[1]
         raise NothingThere(f"the best copy of {unit} is {place}: restore it with from={name}, which asks for it")
     nothing.require_file(config, unit, found.copy, path)
-    return Wanted(unit, found.destination.name, path, reason(found))
+    return Wanted(unit, found.destination.name, path, reason(found) + _older(config, unit, found))
+
+
+def _older(config: Config, unit: Unit, found: Candidate) -> str:
+    """What is to be said of a copy of older content, when no complete one of the newest is left."""
+    known = [found.copy]
+    for name in config.destinations:
+        with suppress(Damaged):
+            known += [copy for copy in ledger.copies(Paths.of(config).ledger(name, unit)).values() if copy.fault]
+    newest = max(known, key=lambda copy: copy.generation)
+    if newest.manifest_sha256 == found.copy.manifest_sha256:
+        return ""
+    return f": generation {found.copy.generation}, since no complete copy of generation {newest.generation} is left"
 
 
 def candidates(config: Config, unit: Unit) -> list[Candidate]:

@@ -140,10 +140,7 @@ class _Fetcher:
             raise self._wrong(entry)
 
     def _wrong(self, entry: Entry) -> NotWhatWasArchived:
-        return NotWhatWasArchived(
-            f"{entry.path} from {self._store.name} is not what its manifest says: restore it from another "
-            "destination, and have this copy replaced"
-        )
+        return NotWhatWasArchived(f"{entry.path} from {self._store.name} is not what its manifest says")
 
     def _until(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:

@@ -1,14 +1,16 @@
 """What a restore demands before it believes what came back, and what it leaves as proof."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecogvault import layout, ledger
 from ecogvault.config import Config, Destination
-from ecogvault.manifest import Manifest
+from ecogvault.manifest import Entry, Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.records import parse_record, utc_now, write_record
+from ecogvault.restore.again import contents
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores import Store
@@ -22,7 +24,8 @@ def demand_statement(
     """The signed statement that lies beside a copy, verified. Raises StatementError, Damaged, StoreError."""
     key = layout.statement_key(unit, copy.generation)
     where = f"{key} at {destination.name}"
-    record = parse_record(b"".join(store.get(key)), what=where)
+    version_id = next((one["version_id"] for one in copy.objects if one["key"] == key), None)
+    record = parse_record(b"".join(store.get(key, version_id=version_id)), what=where)
     try:
         return verify_statement(
             record,
@@ -43,9 +46,21 @@ def demand_manifest(manifest: Manifest, statement: dict[str, Any], unit: Unit, n
 
 
 def write_proof(
-    record: Path, unit: Unit, name: str, copy: ledger.Copy, *, folder: Path, files: int, path: str | None = None
+    record: Path,
+    unit: Unit,
+    name: str,
+    copy: ledger.Copy,
+    *,
+    folder: Path,
+    entries: Iterable[Entry],
+    path: str | None = None,
+    older: Sequence[str] = (),
 ) -> None:
-    """Write what a restore found and proved; `path` is the one file that was asked for, by its manifest."""
+    """Write what a restore found and proved of `entries`; `path` is the one file that was asked for. Raises OSError.
+
+    `older` says which objects came as older versions, for the current ones are missing or others.
+    """
+    came = contents(folder, entries)
     write_record(
         record,
         {
@@ -54,11 +69,13 @@ def write_proof(
             "destination": name,
             "generation": copy.generation,
             "manifest_sha256": copy.manifest_sha256,
-            "files": files,
+            "files": len(came),
             "path": path,
             "excluded": list(copy.excluded),
+            "older_versions": list(older),
             "folder": str(folder),
             "at": utc_now(),
+            "contents": came,
         },
         mode=0o600,
     )

@@ -1,6 +1,6 @@
 """A unit, or one of its files, out of a sealed tarball at a destination."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ecogvault.keys import identities
 from ecogvault.ledger import NothingThere
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
-from ecogvault.restore.errors import NotWhatWasArchived
+from ecogvault.restore.errors import NotWhatWasArchived, StatementOfAnother
 from ecogvault.restore.fetch import Progress, RemoteSource, fetched, partial_path
 from ecogvault.restore.nothing import no_such_file
 from ecogvault.restore.proof import demand_manifest
@@ -47,27 +47,26 @@ def restore_tarball(
         sha256_tree,
     ):
         if sha256_tree != statement["sha256_tree"]:
-            raise NotWhatWasArchived(
-                f"{key} from {store.name} is not the object that its signed statement describes: "
-                "restore from another destination, and have this copy replaced"
-            )
+            if sha256_tree == one["sha256_tree"]:
+                raise StatementOfAnother(f"the statement beside {key} at {store.name} describes another tarball")
+            raise NotWhatWasArchived(f"{key} from {store.name} is not the object that its signed statement describes")
         source = FileSource(stream.fileno())
         opened = open_sealed_tarball(source, keys, folder.parent, expect_unit=str(unit), threads=2)
         demand_manifest(opened.manifest, statement, unit, store.name)
         prove(opened.manifest)
 
 
-def restore_member(
+def restore_members(
     config: Config,
     store: Store,
     unit: Unit,
     copy: ledger.Copy,
     statement: dict[str, Any],
     folder: Path,
-    path: str,
+    members: Sequence[str],
     progress: Progress | None,
 ) -> Manifest:
-    """One file by its path in the manifest: only header, index, manifest and the file's own frames are fetched."""
+    """Files by their paths in the manifest: only header, index, manifest and their own frames are fetched."""
     key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
     one = _object(copy, key)
     source = RemoteSource(store, key, int(one["size"]), one["version_id"])
@@ -76,14 +75,14 @@ def restore_member(
             source,
             identities(config),
             folder.parent,
-            members=[path],
+            members=members,
             expect_unit=str(unit),
             expect_manifest=statement["manifest_sha256"],
             threads=2,
             progress=progress,
         )
     except NoSuchMember:
-        raise NothingThere(no_such_file(config, unit, path)) from None
+        raise NothingThere(no_such_file(config, unit, members[0])) from None
     return opened.manifest
 
 

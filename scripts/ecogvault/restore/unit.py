@@ -1,7 +1,7 @@
 """One unit, or one of its files, back from a destination."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ecogvault import ledger
@@ -9,35 +9,48 @@ from ecogvault.config import Config
 from ecogvault.files import lock, sweep_tree, without_empty_folders
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
+from ecogvault.restore import again
 from ecogvault.restore.fetch import Progress
 from ecogvault.restore.files import restore_files
 from ecogvault.restore.proof import demand_statement, note_restored, write_proof
-from ecogvault.restore.tarball import restore_member, restore_tarball
-from ecogvault.stores import open_store
+from ecogvault.restore.tarball import restore_members, restore_tarball
+from ecogvault.stores import StoreError, open_store
+from ecogvault.verify import superseded
 
 
 def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: Progress | None = None) -> str:
     """Restore one unit from destination `name`, and write what was proven. Returns a remark for the log.
 
-    Raises NothingThere, NotWhatWasArchived, StatementError, StoreError, age's and tarball's errors, NoSpace, OSError.
+    What an earlier restore has left as it came is not fetched again. Raises NothingThere, NotWhatWasArchived,
+    StatementError, StoreError, OtherContent, age's and tarball's errors, NoSpace, OSError.
     """
-    copy = ledger.newest_copy(config, unit, name)
+    copy = ledger.restorable(config, unit, name)
     destination = config.destinations[name]
-    store = open_store(destination, unit.kind)
-    statement = demand_statement(config, store, destination, unit, copy)
-    count = 0
-
-    def prove(manifest: Manifest) -> None:
-        nonlocal count
-        count = len(manifest) - len(copy.excluded)
-        write_proof(record, unit, name, copy, folder=folder, files=count)
-        note_restored(config, unit, name, copy)
-
     with _alone(record, unit, name) as folder:
-        if destination.form == "tarball":
+        gone = again.missing(record, copy)
+        if gone == []:
+            return "everything is here as it came back before: nothing is fetched"
+        store = open_store(destination, unit.kind)
+        statement = demand_statement(config, store, destination, unit, copy)
+        count = 0
+
+        def prove(manifest: Manifest) -> None:
+            nonlocal count
+            entries = [entry for entry in manifest if entry.path not in copy.excluded]
+            count = len(entries)
+            older: list[str] = []
+            with suppress(StoreError):  # who may read there may not be allowed to list
+                older = superseded(destination, unit, copy)
+            write_proof(record, unit, name, copy, folder=folder, entries=entries, older=older)
+            if gone is None:  # else a part of it came, and says nothing of the rest
+                note_restored(config, unit, name, copy)
+
+        if destination.form == "files":
+            prove(restore_files(config, store, destination, unit, copy, statement, folder, progress))
+        elif gone is None:
             restore_tarball(config, store, unit, copy, statement, folder, prove, progress)
         else:
-            prove(restore_files(config, store, destination, unit, copy, statement, folder, progress))
+            prove(restore_members(config, store, unit, copy, statement, folder, gone, progress))
     left_out = f"; {len(copy.excluded)} files are not kept there: {', '.join(copy.excluded)}" if copy.excluded else ""
     return f"{count} files restored and equal to their manifest{left_out}"
 
@@ -50,16 +63,19 @@ def restore_file(
     It proves nothing of the rest of the copy, so that the ledger's evidence stays as it is. Raises as restore_unit
     does.
     """
-    copy = ledger.newest_copy(config, unit, name)
+    copy = ledger.restorable(config, unit, name)
     destination = config.destinations[name]
-    store = open_store(destination, unit.kind)
-    statement = demand_statement(config, store, destination, unit, copy)
     with _alone(record, unit, name) as folder:
+        if again.missing(record, copy, path) == []:
+            return f"{path} is here as it came back before: nothing is fetched"
+        store = open_store(destination, unit.kind)
+        statement = demand_statement(config, store, destination, unit, copy)
         if destination.form == "tarball":
-            restore_member(config, store, unit, copy, statement, folder, path, progress)
+            manifest = restore_members(config, store, unit, copy, statement, folder, [path], progress)
         else:
-            restore_files(config, store, destination, unit, copy, statement, folder, progress, only=[path])
-    write_proof(record, unit, name, copy, folder=folder, files=1, path=path)
+            manifest = restore_files(config, store, destination, unit, copy, statement, folder, progress, only=[path])
+        entries = [entry for entry in manifest if entry.path == path]
+        write_proof(record, unit, name, copy, folder=folder, entries=entries, path=path)
     return f"{path} restored and equal to the manifest of {unit}"
 
 
@@ -68,7 +84,7 @@ def restore_some(config: Config, unit: Unit, name: str, paths: Collection[str], 
 
     Raises as restore_unit does.
     """
-    copy = ledger.newest_copy(config, unit, name)
+    copy = ledger.restorable(config, unit, name)
     destination = config.destinations[name]
     store = open_store(destination, unit.kind)
     statement = demand_statement(config, store, destination, unit, copy)

@@ -10,7 +10,6 @@ holes beside the place of the restore until the file is there.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecogvault import audit, costs
@@ -23,6 +22,7 @@ from ecogvault.files import lock, require_space, sweep_tree, without_empty_folde
 from ecogvault.ledger import NothingThere
 from ecogvault.paths import Paths
 from ecogvault.records import read_record, write_record
+from ecogvault.restore import again
 from ecogvault.restore.asked import otherwise
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.nothing import no_such_file
@@ -126,7 +126,7 @@ def advance_file(
     Raises StoreError, StatementError, NothingThere, Damaged, age's and tarball's errors, OSError.
     """
     record = Paths.of(config).restored_record(destination.name, one.unit, path)
-    if _is_restored(record, one, path):
+    if again.missing(record, one.copy, path) == []:
         return "restored already"
     one.folder.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -176,7 +176,8 @@ def advance_file(
                 job.forget()  # what came may be at fault: the next run asks for it anew
                 advice = otherwise(config, one.unit, destination.name, path)
                 raise NotWhatWasArchived(f"{path} from {destination.name}: {error}; {advice}") from None
-        write_proof(record, one.unit, destination.name, one.copy, folder=one.folder, files=1, path=path)
+        entries = [entry for entry in opened.manifest if entry.path == path]
+        write_proof(record, one.unit, destination.name, one.copy, folder=one.folder, entries=entries, path=path)
         job.forget()
         fetched = sum(end - first for first, end in job.have)
         return f"restored and equal to the manifest of {opened.unit}; {fetched} of {one.size} bytes were fetched"
@@ -188,15 +189,6 @@ def _expected(config: Config, one: Wanted, path: str) -> list[Range]:
         return expected_ranges(read_index_file(Paths.of(config).index(one.unit)), one.size, [path])
     except (FileNotFoundError, Damaged, NoSuchMember):
         return []  # the archive's own index decides
-
-
-def _is_restored(record: Path, one: Wanted, path: str) -> bool:
-    try:
-        done = read_record(record)
-    except (FileNotFoundError, Damaged):
-        return False
-    said = (done["generation"], done["manifest_sha256"], done.get("path"))
-    return said == (one.copy.generation, one.copy.manifest_sha256, path)
 
 
 @dataclass(frozen=True)

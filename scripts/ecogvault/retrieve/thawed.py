@@ -17,8 +17,9 @@ from ecogvault.files import require_space
 from ecogvault.paths import Paths
 from ecogvault.pool import run_all
 from ecogvault.records import read_record, write_record
-from ecogvault.restore import asked, restore_file, restore_unit
+from ecogvault.restore import again, asked, restore_file, restore_unit
 from ecogvault.restore.fetch import partial_path
+from ecogvault.restore.suspect import judged
 from ecogvault.restore.unit import restore_some
 from ecogvault.retrieve.tasks import Say
 from ecogvault.stores import open_store
@@ -204,16 +205,12 @@ class ThawedUnit:
         audit.record_here(self.config, "restore", one.unit.code, f"{self.what} from {one.destination}")
         if one.path is not None:
             return restore_file(self.config, one.unit, one.destination, one.path, self.record)
-        return restore_unit(self.config, one.unit, one.destination, self.record)
+        with judged(self.config, one.unit, one.destination):
+            return restore_unit(self.config, one.unit, one.destination, self.record)
 
     def _is_restored(self) -> bool:
-        """Whether this very copy was restored already, by the record of it."""
-        try:
-            done = read_record(self.record)
-        except (FileNotFoundError, Damaged):
-            return False
-        same = (done["generation"], done["manifest_sha256"]) == (self.copy.generation, self.copy.manifest_sha256)
-        return same and done.get("path") == self.wanted.path
+        """Whether this very copy was restored already, and is all there. Raises OtherContent, OSError."""
+        return again.missing(self.record, self.copy, self.wanted.path) == []
 
     def _objects(self) -> list[Object]:
         """The objects that have to be read: all, or the one file's; not a tarball that is here already."""

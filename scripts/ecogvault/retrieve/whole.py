@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ecogvault import audit, ledger
 from ecogvault.age import FileSource, Identity
 from ecogvault.config import Config, Destination
-from ecogvault.errors import Damaged
 from ecogvault.files import lock, sweep_tree, without_empty_folders
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
-from ecogvault.records import read_record
+from ecogvault.restore import again
 from ecogvault.restore.asked import otherwise
 from ecogvault.restore.errors import NotWhatWasArchived
 from ecogvault.restore.fetch import partial_path
@@ -129,13 +128,8 @@ class VaultUnit:
 
 
 def is_restored(one: Wanted) -> bool:
-    """Whether this very copy was restored already, by the record of it."""
-    try:
-        done = read_record(one.record)
-    except (FileNotFoundError, Damaged):
-        return False
-    same = (done["generation"], done["manifest_sha256"]) == (one.copy.generation, one.copy.manifest_sha256)
-    return same and done.get("path") is None
+    """Whether this very copy was restored already, and is all there. Raises OtherContent, OSError."""
+    return again.missing(one.record, one.copy) == []
 
 
 def statement_of(
@@ -178,8 +172,7 @@ def _open(
             FileSource(stream.fileno()), keys, one.folder.parent, expect_unit=str(one.unit), threads=2
         )
     demand_manifest(opened.manifest, statement, one.unit, destination.name)
-    files = len(opened.manifest)
-    write_proof(one.record, one.unit, destination.name, one.copy, folder=one.folder, files=files)
+    write_proof(one.record, one.unit, destination.name, one.copy, folder=one.folder, entries=opened.manifest)
     note_restored(config, one.unit, destination.name, one.copy)
     one.partial.unlink()
-    return f"{files} files restored and equal to their manifest"
+    return f"{len(opened.manifest)} files restored and equal to their manifest"

@@ -107,6 +107,8 @@ def freeze(made: Plan, kind: type[Exception]) -> None:
 
 def close(made: Plan, *, succeeded: bool) -> None:
     """After the last job: what was done, what failed and why, what waits, and the next command."""
+    for mark in made.paths.restored.glob("*/*.again"):
+        mark.unlink(missing_ok=True)
     wanted = made.receipts
     for line in closing.summary(
         there=sum(Path(receipt).exists() for receipt in wanted),

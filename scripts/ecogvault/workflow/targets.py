@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from ecogvault import closing, gate, kept, review
 from ecogvault.config import Config, ConfigError
@@ -16,7 +17,7 @@ from ecogvault.naming import RECORDING_KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.registry_copy import digest as registry_digest
-from ecogvault.restore import asked
+from ecogvault.restore import again, asked
 from ecogvault.restore.choose import is_cold
 from ecogvault.verify import chosen_units
 
@@ -187,6 +188,7 @@ class Plan:
     def restores(self) -> list[str]:
         """The records of the restores that `--config unit= subject= kind= file= date= from=` ask for.
 
+        Where one is there, and what came back is not as it came any more, it is another file, which no run leaves.
         When they cannot be done it is said why, and the answer is a file that is never made, as for a stopped subject:
         an error raised while Snakemake asks would be shown with a traceback.
         """
@@ -202,7 +204,7 @@ class Plan:
                 closing.say(f"restore: {one.path or one.unit} {one.why}")
         for line in beside:
             closing.say(f"restore: {line}")
-        return [str(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
+        return [str(_due(self.paths.restored_record(one.destination, one.unit, one.path))) for one in found]
 
     @cached_property
     def old_copies(self) -> list[Adopted]:
@@ -279,6 +281,13 @@ def adopted_beside(config: Config) -> list[str]:
         command = closing.own_command(**changes)
         found.append(f"{len(old)} adopted copies of {unit or old[0].code} lie at {name}: `{command}` brings them")
     return found
+
+
+def _due(record: Path) -> Path:
+    """The file that a restore is to make: its record, or a mark that is named by the record's time."""
+    if not record.exists() or again.is_as_it_came(record):
+        return record
+    return record.with_name(f"{record.stem}.{record.stat().st_mtime_ns}.again")
 
 
 def _unnumbered(subject: SubjectPlan) -> str:

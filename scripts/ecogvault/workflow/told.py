@@ -96,7 +96,12 @@ def came_back(made: Plan) -> list[str]:
             continue  # the next restore makes it anew
         if record.get("schema") == OLD_RESTORED:
             old.add(str(Path(record["folder"]).parent))
-        elif record.get("excluded") and record.get("path") is None:
+        if record.get("older_versions"):
+            found.append(
+                f"restored from older versions: {record['unit']} from {record['destination']}, where "
+                f"{'; '.join(record['older_versions'][:_SHORT])}: run `snakemake verify`, then `snakemake`"
+            )
+        if record.get("excluded") and record.get("path") is None:
             unit, count = record["unit"], len(record["excluded"])
             found.append(
                 f"restored without {count} files: {unit} from {record['destination']}: they were left out there when "
