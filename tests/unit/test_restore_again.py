@@ -11,7 +11,7 @@ from archive_lab import ArchiveLab
 
 from ecogvault import ledger
 from ecogvault.age import NoMatchingIdentity, generate, write_identity_file
-from ecogvault.config import check
+from ecogvault.config import Config, check
 from ecogvault.naming import Unit
 from ecogvault.records import parse_record, read_record, write_record
 from ecogvault.restore import again, asked, restore_unit
@@ -147,7 +147,8 @@ def test_a_copy_that_made_a_restore_fail_is_not_chosen_again(lab: ArchiveLab, na
     assert lab.copies(unit, name)[1].fault == "wrong"
     assert not lab.paths.receipt(name, unit).exists()
     assert lab.copies(other, name)[1].evidence == "acknowledged"
-    (found,) = asked.wanted(check({**lab.config.values, "unit": str(unit)}))
+    (found,), lacking = asked.wanted(check({**lab.config.values, "unit": str(unit)}))
+    assert lacking == []
     assert found.destination != name
     lab.restore(unit, found.destination)
 
@@ -222,9 +223,39 @@ def test_older_content_is_not_given_for_newer_that_is_broken(lab: ArchiveLab) ->
         ledger.append(path, line, mode=0o640, group=None)
     with pytest.raises(ledger.NothingThere, match=r"not complete any more: x\.g2 is wrong \(found 20.*from=any"):
         ledger.restorable(config, unit, "deep")
-    wanted = asked.wanted(check({**lab.config.values, "unit": str(unit)}))
-    assert "generation 1, since no complete copy of generation 2 is left" in wanted[0].why
+    (wanted,), _ = asked.wanted(check({**lab.config.values, "unit": str(unit)}))
+    assert "generation 1, since no complete copy of generation 2 is left" in wanted.why
     assert ledger.restorable(lab.config, unit, "deep").generation == 1
+
+
+def frozen(lab: ArchiveLab, *names: str) -> Config:
+    """The configuration, as if nothing could be read at once at these places."""
+    cold = {name: {**lab.config.values["destinations"][name], "storage_class": "GLACIER"} for name in names}
+    return Config({**lab.config.values, "destinations": {**lab.config.values["destinations"], **cold}})
+
+
+def test_what_can_be_read_at_once_is_taken_before_a_better_proven_copy_that_takes_hours(lab: ArchiveLab) -> None:
+    verify(check({**lab.config.values, "from": "deep"}), say=lambda line: None)
+    config = frozen(lab, "deep")
+    found, lacking = asked.wanted(Config({**config.values, "subject": lab.code}))
+    assert lacking == []
+    assert {one.destination for one in found} == {"crypt"}
+    assert all("; deep has a better one, in storage class GLACIER: hours, and a fee" in one.why for one in found)
+
+
+def test_units_that_cannot_come_now_do_not_keep_the_others(lab: ArchiveLab) -> None:
+    first, second = lab.units
+    for name in ("nas", "crypt"):
+        lab.paths.ledger(name, first).unlink()
+    config = Config({**frozen(lab, "deep").values, "subject": lab.code})
+    found, (lacking,) = asked.wanted(config)
+    assert [one.unit for one in found] == [second]
+    assert f"the best copy of {first} is in storage class GLACIER" in lacking
+    assert "from=deep, which asks for it" in lacking
+    for name in ("nas", "crypt"):
+        lab.paths.ledger(name, second).unlink()
+    with pytest.raises(ledger.NothingThere, match=rf"{first} is in storage.*{second} is in storage"):
+        asked.wanted(config)
 
 
 def test_errors_that_are_no_copys_fault_stay_as_they_are(lab: ArchiveLab) -> None:

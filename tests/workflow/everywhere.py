@@ -81,7 +81,8 @@ class Everywhere:
 
     def restore(self, config: Config, name: str, **given: Any) -> list[Unit]:
         """What `snakemake restore --config ...` does with what is given; the units of which something came."""
-        found = asked.wanted(Config({**config.values, "from": name, **given}))
+        found, lacking = asked.wanted(Config({**config.values, "from": name, **given}))
+        assert lacking == []
         for one in found:
             record = Path(config["restored"]) / name / (f"{one.unit}.file.json" if one.path else f"{one.unit}.json")
             if one.path:

@@ -35,8 +35,11 @@ class Wanted:
     why: str = ""
 
 
-def wanted(config: Config) -> list[Wanted]:
-    """Everything that is asked for. Raises ConfigError, NothingThere, Damaged."""
+def wanted(config: Config) -> tuple[list[Wanted], list[str]]:
+    """What of that which is asked for can come, and why the rest of it cannot.
+
+    Raises ConfigError, Damaged, and NothingThere if nothing of it can come.
+    """
     name = str(config["from"] or ANY)
     if name != ANY and name not in config.destinations:
         raise ConfigError(f"from: there is no destination '{name}'; known: {', '.join(config.destinations)}, any")
@@ -45,7 +48,7 @@ def wanted(config: Config) -> list[Wanted]:
         unit, path = named_file(str(config["file"]))
         if not nothing.at(Config({**config.values, "unit": str(unit)}), name):
             raise NothingThere(f"file={config['file']}: {nothing.why(config, name, unit)}")
-        return [_from(config, unit, name, path)]
+        return [_from(config, unit, name, path)], []
     if not (config["unit"] or config["subject"] or config["date"]):
         raise ConfigError(_HOW)
     units = nothing.at(config, name)
@@ -53,7 +56,15 @@ def wanted(config: Config) -> list[Wanted]:
         raise NothingThere(nothing.why(config, name, named_unit(config)))
     if config["date"]:
         units = _covering(config, units, named_date(str(config["date"])))
-    return [_from(config, unit, name, None) for unit in units]
+    found, lacking = [], []
+    for unit in units:
+        try:
+            found.append(_from(config, unit, name, None))
+        except NothingThere as error:
+            lacking.append(str(error))
+    if not found:
+        raise NothingThere("; ".join(lacking))
+    return found, lacking
 
 
 def named_unit(config: Config) -> Unit | None:
@@ -145,14 +156,25 @@ def _from(config: Config, unit: Unit, name: str, path: str | None) -> Wanted:
             raise NothingThere(f"{name} leaves {path} out (exclude:): restore it from another destination")
         nothing.require_file(config, unit, copy, path)
         return Wanted(unit, name, path)
-    found = best(candidates(config, unit), have_key=config["age_identity"] is not None, path=path)
+    known, have_key = candidates(config, unit), config["age_identity"] is not None
+    found = best(known, have_key=have_key, path=path)
     if found is None:
         raise NothingThere(f"no ledger knows a complete copy of {path or unit}")
+    better = ""
     if is_cold(found.destination):
         name, place = found.destination.name, place_of(found.destination)[1]
-        raise NothingThere(f"the best copy of {unit} is {place}: restore it with from={name}, which asks for it")
+        warm = best(_warm(known, found), have_key=have_key, path=path)
+        if warm is None:
+            raise NothingThere(f"the best copy of {unit} is {place}: restore it with from={name}, which asks for it")
+        found, better = warm, f"; {name} has a better one, {place}"
     nothing.require_file(config, unit, found.copy, path)
-    return Wanted(unit, found.destination.name, path, reason(found) + _older(config, unit, found))
+    return Wanted(unit, found.destination.name, path, reason(found) + better + _older(config, unit, found))
+
+
+def _warm(known: Iterable[Candidate], found: Candidate) -> list[Candidate]:
+    """The copies of the same content that can be read at once. Pure."""
+    same = found.copy.manifest_sha256
+    return [one for one in known if one.copy.manifest_sha256 == same and not is_cold(one.destination)]
 
 
 def _older(config: Config, unit: Unit, found: Candidate) -> str:

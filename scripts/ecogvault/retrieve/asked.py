@@ -20,12 +20,12 @@ def restore_asked(config: Config, *, say: Say, again: str | None = None) -> None
     """
     name = str(config["from"])
     destination = config.destinations[name]
-    found = asked.wanted(config)
+    found, lacking = asked.wanted(config)
     if destination.type == "glacier":
         tasks = _from_vault(config, destination, found, say)
     else:
         tasks = [ThawedUnit.of(config, one, say) for one in found]
-    follow(config, name, tasks, say=say, again=again)
+    follow(config, name, tasks, say=say, again=again, lacking=lacking)
 
 
 def _from_vault(config: Config, destination: Destination, found: list[asked.Wanted], say: Say) -> list[Task]:

@@ -36,14 +36,23 @@ class Task(Protocol):
         """Do what can be done now. Returns what is waited for, or a remark on what was restored."""
 
 
-def follow(config: Config, name: str, tasks: Sequence[Task], *, say: Say, again: str | None = None) -> None:
+def follow(
+    config: Config,
+    name: str,
+    tasks: Sequence[Task],
+    *,
+    say: Say,
+    again: str | None = None,
+    lacking: Sequence[str] = (),
+) -> None:
     """Bring each task as far as can be, from destination `name`, and say what came back and what waits.
 
-    `again` is the command of this run, by default the one that asks for the same with nothing else said.
-    `glacier_wait_hours` is how long to wait. Raises NotAllRestored at the end, after a line for each that failed.
+    `again` is the command of this run, by default the one that asks for the same with nothing else said; `lacking` says
+    what else was asked for and cannot come. `glacier_wait_hours` is how long to wait. Raises NotAllRestored at the end,
+    after a line for each that failed.
     """
     end = time.monotonic() + 3600 * float(config["glacier_wait_hours"] or 0)
-    failed: list[str] = []
+    failed = list(lacking)
     left = list(tasks)
     while True:
         waits = _round(left, name, failed, say)

@@ -180,9 +180,12 @@ class Plan:
         `tier` says so of a place whose settings do not: its objects may have been archived by a lifecycle rule.
         """
         destination = self.config.destinations.get(str(self.config["from"]))
-        if destination is None or self.restore_problem is not None:
+        if destination is None or not (is_cold(destination) or self.config["tier"] is not None):
             return False
-        return is_cold(destination) or self.config["tier"] is not None
+        try:
+            return bool(self.old_copies or self._asked())
+        except EcogvaultError:
+            return False  # it is said why, as of any other place
 
     @cached_property
     def restores(self) -> list[str]:
@@ -195,16 +198,19 @@ class Plan:
         try:
             if self.old_copies:
                 return [str(estate.record_path(self.paths, one)) for one in self.old_copies]
-            found, beside = self._asked()
+            found, lacking, beside = self._asked()
         except EcogvaultError as error:
             closing.say(f"restore: {error}")
             return [str(self.paths.restored / "asked.never")]
+        for line in lacking:
+            closing.say(f"restore: {line}")
         for one in found:
             if one.why:
                 closing.say(f"restore: {one.path or one.unit} {one.why}")
         for line in beside:
             closing.say(f"restore: {line}")
-        return [str(_due(self.paths.restored_record(one.destination, one.unit, one.path))) for one in found]
+        records = [_due(self.paths.restored_record(one.destination, one.unit, one.path)) for one in found]
+        return list(map(str, records)) + ([str(self.paths.restored / "asked.never")] if lacking else [])
 
     @cached_property
     def old_copies(self) -> list[Adopted]:
@@ -213,25 +219,23 @@ class Plan:
 
     @property
     def restore_problem(self) -> str | None:
-        """Why the restores that were asked for cannot be done, or None."""
+        """Why the restores that were asked for cannot be done, or not all of them, or None."""
         try:
-            if not self.old_copies:
-                self._asked()
+            lacking = [] if self.old_copies else self._asked()[1]
         except EcogvaultError as error:
             return str(error)
-        return None
+        return "; ".join(lacking) or None
 
-    def _asked(self) -> tuple[list[asked.Wanted], list[str]]:
-        """What is to be restored of this program's own copies, and what is said of those that the lab made before.
-
-        Raises EcogvaultError, with that behind it.
+    def _asked(self) -> tuple[list[asked.Wanted], list[str], list[str]]:
+        """What is to be restored of this program's own copies, why some of it cannot, and what is said of copies that
+        the lab made before. Raises EcogvaultError, with that behind it.
         """
         try:
             beside = adopted_beside(self.config)
         except Damaged as error:
             beside = [str(error)]  # it does not stand in the way of other copies
         try:
-            return asked.wanted(self.config), beside
+            return *asked.wanted(self.config), beside
         except NothingThere as error:
             raise NothingThere("; ".join([str(error), *beside])) from None
 
