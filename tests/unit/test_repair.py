@@ -10,6 +10,7 @@ from ecogvault import ledger
 from ecogvault.config import check
 from ecogvault.naming import Unit
 from ecogvault.repair import NotRepaired, broken, repair
+from ecogvault.reseal import reseal_unit
 from ecogvault.verify import CopiesAreWrong, verify
 
 FORMS = {
@@ -124,12 +125,16 @@ def test_nothing_is_done_for_a_copy_that_could_not_be_asked_about(lab: ArchiveLa
 
 
 @pytest.mark.parametrize("fault", ["missing", "overwritten"])
+@pytest.mark.parametrize("resealed", [False, True])
 def test_a_tarball_that_is_sealed_anew_for_a_lost_one_comes_with_its_own_statement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, resealed: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lab = ArchiveLab(tmp_path, {"deep": {"form": "tarball"}}).archived()
     unit = lab.units[0]
+    if resealed:
+        reseal_unit(lab.config, lab.private, unit, [lab.keys["daily"]], new_file_key=True)
+        lab.upload(unit, "deep")
     bad = big(lab, unit, "deep")
     if fault == "missing":
         bad.unlink()
@@ -156,3 +161,24 @@ def test_verify_fails_until_what_it_found_is_mended(lab: ArchiveLab) -> None:
         assert f"{unit}.g1.tar.zst.age is missing" in said[0]
     repaired(lab)
     verify(lab.config, say=said.append)
+
+
+def test_a_tarball_from_elsewhere_that_is_another_ciphertext_brings_its_own_statement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = ArchiveLab(tmp_path, {"deep": {"form": "tarball"}, "vault": {"form": "tarball"}})
+    unit = lab.units[0]
+    lab.make(unit)
+    lab.upload(unit, "deep")
+    lab.paths.sealed(unit).unlink()
+    lab.seal(unit)
+    lab.upload(unit, "vault")
+    bad, good = big(lab, unit, "deep"), big(lab, unit, "vault")
+    assert bad.read_bytes() != good.read_bytes()
+    bad.unlink()
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+    repaired(lab)
+    assert bad.read_bytes() == good.read_bytes()
+    lab.restore(unit, "deep")
