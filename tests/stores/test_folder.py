@@ -18,7 +18,7 @@ from ecogvault.files import NoSpace
 from ecogvault.manifest import Entry
 from ecogvault.naming import Unit
 from ecogvault.send import files
-from ecogvault.stores import Absent, BytesSource, KeyTaken, Unknown, UploadState, open_store
+from ecogvault.stores import Absent, BytesSource, Unknown, UploadState, open_store
 from ecogvault.stores.errors import BadKey, BadSettings, BucketMissing, Denied, SourceChanged, Unreachable, WrongBytes
 from ecogvault.stores.folder import FolderStore
 from ecogvault.stores.pieces import MIB
@@ -198,11 +198,12 @@ def test_a_replacement_killed_half_way_is_finished_by_the_next_run(root, stage):
 def test_what_was_superseded_is_never_overwritten(root):
     store = FolderStore("nas", root)
     put(store, "superseded/g2/k", b"older")
-    first = put(store, "k", b"one")
-    with pytest.raises(KeyTaken, match="superseded"):
-        put(store, "k", b"two", metadata=META | {"ecogvault-generation": "2"}, replace=first.etag)
-    assert (root / "superseded/g2/k").read_bytes() == b"older"
-    assert (root / "k").read_bytes() == b"one"
+    for old, new in ((b"one", b"two"), (b"two", b"three")):  # a copy that was damaged twice
+        before = put(store, "k", old)
+        put(store, "k", new, metadata=META | {"ecogvault-generation": "2"}, replace=before.etag)
+    kept = {place: (root / "superseded" / place / "k").read_bytes() for place in ("g2", "g2.2", "g2.3")}
+    assert kept == {"g2": b"older", "g2.2": b"one", "g2.3": b"two"}
+    assert (root / "k").read_bytes() == b"three"
 
 
 def test_a_damaged_beginning_is_found_and_written_again(root):

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from ecogvault.config import Destination
@@ -131,7 +132,8 @@ class FolderStore:
     ) -> Stored:
         """Copy `source` to `key`; see Store.put. Without `same`, the file there is compared with `source` byte by byte.
 
-        The file that `replace` names moves to `superseded/g{generation}/{key}` in the moment it is replaced.
+        The file that `replace` names moves to `superseded/g{generation}/{key}` in the moment it is replaced. One that is
+        replaced again within a generation, as after damage, moves to `superseded/g{generation}.2/{key}`, and so on.
         """
         self.preflight()
         with self._parent(key, make=True) as (folder, name):
@@ -323,21 +325,24 @@ class FolderStore:
         generation = metadata.get("ecogvault-generation")
         if generation is None:
             raise BadKey(f"{key} in {self.where} cannot be replaced: its generation is not given")
-        with self._parent(f"{SUPERSEDED}/g{generation}/{key}", make=True) as (old_folder, old_name):
-            try:
-                rename_without_overwriting(folder, name, old_folder, old_name)
-            except FileExistsError:
-                raise KeyTaken(
-                    f"{SUPERSEDED}/g{generation}/{key} in {self.where} exists already: move it away, then run again"
-                ) from None
-            except FileNotFoundError:
-                return False
-            os.fsync(old_folder)
         try:
+            self._put_aside(key, folder, name, f"{SUPERSEDED}/g{generation}")
             rename_without_overwriting(folder, temporary, folder, name)
         except (FileExistsError, FileNotFoundError):
             return False
         return True
+
+    def _put_aside(self, key: str, folder: int, name: str, place: str) -> None:
+        """Move a file below `place`, or `place`.2, `place`.3 and so on: the first that has none of its key."""
+        for number in count(1):
+            below = place if number == 1 else f"{place}.{number}"
+            with self._parent(f"{below}/{key}", make=True) as (old_folder, old_name):
+                try:
+                    rename_without_overwriting(folder, name, old_folder, old_name)
+                except FileExistsError:
+                    continue
+                os.fsync(old_folder)
+                return
 
     def _adopt(
         self,
