@@ -132,8 +132,8 @@ class FolderStore:
     ) -> Stored:
         """Copy `source` to `key`; see Store.put. Without `same`, the file there is compared with `source` byte by byte.
 
-        The file that `replace` names moves to `superseded/g{generation}/{key}` in the moment it is replaced. One that is
-        replaced again within a generation, as after damage, moves to `superseded/g{generation}.2/{key}`, and so on.
+        The file that `replace` names moves to `superseded/g{generation}/{key}` in the moment it is replaced. One that
+        is replaced again within a generation, as after damage, moves to `superseded/g{generation}.2/{key}`, and so on.
         """
         self.preflight()
         with self._parent(key, make=True) as (folder, name):
