@@ -197,6 +197,13 @@ def require_affordable_run(config: Config, private: Private) -> None:
     require_affordable(config, money, "sending what the vaults lack")
 
 
+def require_affordable_archive(config: Config, vault: Destination, size: int) -> None:
+    """Raise TooDear if sending one archive of `size` bytes to a vault costs more than `max_cost`."""
+    if config["max_cost"] is not None:
+        money = upload_cost(read_prices(config.path("prices")), [size], part_size_of(vault)).minimum
+        require_affordable(config, money, f"sending {size} bytes to {vault.name}")
+
+
 def require_affordable_retrieval(config: Config, sizes: Iterable[int], tier: str) -> None:
     """Raise TooDear if bringing these back costs more than `max_cost`."""
     if config["max_cost"] is not None:

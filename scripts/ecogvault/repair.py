@@ -20,6 +20,7 @@ from ecogvault.restore.choose import Candidate, is_cold, place_of
 from ecogvault.restore.proof import demand_statement
 from ecogvault.send.relay import Origin, OriginIsWrong, can_relay, relay_files, relay_tarball
 from ecogvault.send.shipment import Shipment
+from ecogvault.send.vault import MustWait, relay_to_vault
 from ecogvault.stores import StoreError, open_store
 from ecogvault.transfer import transfer_state
 from ecogvault.verify import chosen_units
@@ -80,8 +81,6 @@ def _repair_unit(
     """Replace one copy; the bytes that were sent and the destination that they came from."""
     paths = Paths.of(config)
     listed = _manifest(paths, unit, bad)
-    if destination.type == "glacier":
-        raise NotRepaired("a vault takes no copies of copies; `snakemake` sends it anew from what lies here")
     gate.require(config, private, unit, listed, paths.verdict(unit), destination)
     name = destination.name
     with (
@@ -96,7 +95,9 @@ def _repair_unit(
                 origin = _origin(config, unit, origin_of)
 
                 def send(shipment: Shipment, origin: Origin = origin) -> None:
-                    if destination.form == "tarball":
+                    if destination.type == "glacier":
+                        relay_to_vault(shipment, origin)
+                    elif destination.form == "tarball":
                         relay_tarball(shipment, origin)
                     else:
                         relay_files(shipment, origin)
@@ -108,6 +109,8 @@ def _repair_unit(
             except OriginIsWrong as error:
                 _mark(config, unit, origin_of, error.key)
                 tried.append(str(error))
+            except MustWait:
+                raise  # whatever the origin: the vault cannot say yet whether it has the archive
             except StoreError as error:
                 tried.append(f"{origin_of.destination.name}: {error}")
     why = f" ({'; '.join(tried)})" if tried else ""

@@ -14,11 +14,13 @@ from vault_lab import VaultLab
 from ecogvault import ledger
 from ecogvault.cli import main
 from ecogvault.costs import TooDear
+from ecogvault.digests import tree_hash
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.rebuild import rebuild
 from ecogvault.records import read_journal
 from ecogvault.registry_copy.keep import keep_registry
+from ecogvault.repair import NotRepaired, repair
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.retrieve.ranges import to_ask, widened
 from ecogvault.sandbox.glacier import rules
@@ -282,6 +284,70 @@ def test_an_archive_that_was_deleted_is_missing_by_name_and_sent_again(lab: Vaul
     assert not lab.paths.receipt("glacier", unit).exists()
     lab.store(unit)
     assert lab.object(unit)["archive_id"] != one["archive_id"]
+
+
+@pytest.fixture
+def good(lab: VaultLab) -> Iterator[Path]:
+    """The first unit in a folder, too, sealed otherwise; no tarball of it is here, and no secret key."""
+    unit = lab.units[0]
+    deep = {"type": "folder", "path": str(lab.folder / "deep"), "zone": "inside", "form": "tarball"}
+    lab.with_settings(destinations={**lab.config.values["destinations"], "deep": deep})
+    lab.store()
+    inventoried(lab)
+    lab.paths.sealed(unit).unlink()
+    lab.seal(unit)
+    lab.upload(unit, "deep")
+    lab.paths.sealed(unit).rename(lab.folder / "sealed")
+    (lab.folder / "daily").rename(lab.folder / "away")
+    yield next((lab.folder / "deep").rglob(f"{unit}.g1.tar.zst.age"))
+    (lab.folder / "sealed").rename(lab.paths.sealed(unit))
+    if not (lab.folder / "daily").exists():
+        (lab.folder / "away").rename(lab.folder / "daily")
+    shutil.rmtree(lab.folder / "deep")
+    (lab.folder / "deep").mkdir()
+
+
+def repaired(lab: VaultLab) -> str:
+    said: list[str] = []
+    try:
+        repair(lab.config, lab.private, say=said.append)
+    except NotRepaired as error:
+        said.append(f"FAILED {error}")
+    return "\n".join(said)
+
+
+def test_an_archive_that_is_gone_is_replaced_from_another_destination_as_it_lies_there(
+    lab: VaultLab, good: Path
+) -> None:
+    unit = lab.units[0]
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=lab.object(unit)["archive_id"])
+    assert " is missing" in inventoried(lab)
+    assert f"glacier: {unit} is replaced from deep" in repaired(lab)
+    assert lab.object(unit)["sha256_tree"] == tree_hash(good.read_bytes())
+    assert repaired(lab).startswith("glacier: 0 copies repaired, 0 bytes sent")
+    assert inventoried(lab).startswith("glacier: 2 copies listed")
+    (lab.folder / "away").rename(lab.folder / "daily")
+    ask(lab, unit)
+    lab.server.pass_time(5 * HOUR)
+    assert "restored and equal to their manifest" in ask(lab, unit)[0]
+    assert_restored(lab, unit)
+
+
+def test_a_vault_is_not_repaired_from_what_is_wrong_itself_nor_for_too_much_money(lab: VaultLab, good: Path) -> None:
+    unit = lab.units[0]
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=lab.object(unit)["archive_id"])
+    inventoried(lab)
+    lab.with_settings(max_cost=0.0, prices=str(PRICES))
+    assert "max_cost" in repaired(lab)
+    lab.with_settings(max_cost=None)
+    data = bytearray(good.read_bytes())
+    data[len(data) // 2] ^= 1
+    good.chmod(0o600)
+    good.write_bytes(data)
+    sent = lab.requests("CompleteMultipartUpload")
+    assert "is not what was archived" in repaired(lab)
+    assert lab.requests("CompleteMultipartUpload") == sent
+    assert lab.copies(unit, "deep")[1].fault == "wrong"
 
 
 def test_an_inventory_job_that_expired_or_was_lost_is_asked_for_again(lab: VaultLab) -> None:

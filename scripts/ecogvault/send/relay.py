@@ -80,20 +80,26 @@ class Relayed:
         return OriginIsWrong(self._key, f"{self._key} at {self._origin.destination.name} is not what was archived")
 
 
+def relayed_tarball(shipment: Shipment, origin: Origin) -> Relayed:
+    """The sealed tarball of another destination as content to send, compared with its signed statement."""
+    there = layout.tarball_key(origin.destination, shipment.unit, origin.copy.generation)
+    one = next(one for one in origin.copy.objects if one["key"] == there)
+    return Relayed(origin, one, str(origin.statement["sha256_tree"]), None)
+
+
 def relay_tarball(shipment: Shipment, origin: Origin) -> None:
     """Have the sealed tarball of another destination, and its statement, at this one. Raises StoreError."""
     put_how_to_open(shipment)
     key = layout.tarball_key(shipment.destination, shipment.unit, shipment.generation)
     if key not in shipment.here:
-        there = layout.tarball_key(origin.destination, shipment.unit, origin.copy.generation)
-        one = next(one for one in origin.copy.objects if one["key"] == there)
+        source = relayed_tarball(shipment, origin)
         tree = str(origin.statement["sha256_tree"])
         stored = put(
             shipment,
             key,
-            Relayed(origin, one, tree, None),
+            source,
             shipment.metadata | {"ecogvault-sha256-tree": tree},
-            lambda present: present.metadata.get("ecogvault-sha256-tree") == tree and present.size == int(one["size"]),
+            lambda present: present.metadata.get("ecogvault-sha256-tree") == tree and present.size == source.size,
         )
         shipment.note(described(stored, sha256_tree=tree), stored.bytes_sent)
     put_statement(shipment, origin.statement)

@@ -14,10 +14,11 @@ from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.records import read_record, write_record
+from ecogvault.send.relay import Origin, relayed_tarball
 from ecogvault.send.shipment import Shipment, described, put
 from ecogvault.send.tarball import require_sealed
 from ecogvault.statement import StatementError, believed, verify_statement
-from ecogvault.stores import StoreError, file_source
+from ecogvault.stores import Source, StoreError, file_source
 from ecogvault.stores.glacier_types import Unsure
 from ecogvault.vault import inventory, sent
 from ecogvault.vault.catalogue import Archive, Catalogue
@@ -35,35 +36,54 @@ class MustWait(StoreError):
 
 def send_to_vault(shipment: Shipment) -> None:
     """Have the sealed tarball in the vault. Raises MustWait, StoreError, OSError."""
-    paths = Paths.of(shipment.config)
-    unit = shipment.unit
-    key = layout.tarball_key(shipment.destination, unit, shipment.generation)
-    if key in shipment.here or _remembered(shipment):
+    if _has(shipment):
         return
-    known = inventory.known_for(paths, shipment.destination)
-    if _adopted(shipment, key, known):
-        return
-    if known is None:
-        known = _require_knowledge(shipment)
-        if _adopted(shipment, key, known):
-            return
-    statement: Mapping[str, Any] = read_record(paths.statement(unit))
+    statement: Mapping[str, Any] = read_record(Paths.of(shipment.config).statement(shipment.unit))
     sealed = require_sealed(shipment, statement)
     costs.require_affordable_run(shipment.config, shipment.private)
-    about = _about(shipment)
-    sent.note_begun(*about)
     with file_source(sealed, what=str(sealed), sha256_tree=statement["sha256_tree"]) as source:
-        try:
-            stored = put(shipment, key, source, metadata_of(statement), None)
-        except Unsure as doubt:
-            if _settle(shipment, key, doubt):
-                return
-            stored = put(shipment, key, source, metadata_of(statement), None)
+        _store(shipment, source, statement)
+
+
+def relay_to_vault(shipment: Shipment, origin: Origin) -> None:
+    """Have the sealed tarball of another destination in the vault. Raises MustWait, TooDear, StoreError."""
+    if _has(shipment):
+        return
+    source = relayed_tarball(shipment, origin)
+    costs.require_affordable_archive(shipment.config, shipment.destination, source.size)
+    _store(shipment, source, origin.statement)
+
+
+def _has(shipment: Shipment) -> bool:
+    """Whether the vault has the archive, as far as can be known; the ledger knows it then. Raises MustWait."""
+    key = _key(shipment)
+    if key in shipment.here or _remembered(shipment):
+        return True
+    known = inventory.known_for(Paths.of(shipment.config), shipment.destination)
+    if _adopted(shipment, key, known):
+        return True
+    return known is None and _adopted(shipment, key, _require_knowledge(shipment))
+
+
+def _store(shipment: Shipment, source: Source, statement: Mapping[str, Any]) -> None:
+    """Send the archive, and have its id in the ledger."""
+    key, about = _key(shipment), _about(shipment)
+    sent.note_begun(*about)
+    try:
+        stored = put(shipment, key, source, metadata_of(statement), None)
+    except Unsure as doubt:
+        if _settle(shipment, key, doubt):
+            return
+        stored = put(shipment, key, source, metadata_of(statement), None)
     # The id is in the ledger, on disk, before anything else is done: nothing but an inventory could tell it again.
     one = described(stored, archive_id=stored.archive_id, archived_at=stored.at)
     shipment.note(one, stored.bytes_sent)
     sent.note_stored(*about, one)
     shipment.state.upload(key).forget()
+
+
+def _key(shipment: Shipment) -> str:
+    return layout.tarball_key(shipment.destination, shipment.unit, shipment.generation)
 
 
 def _about(shipment: Shipment) -> tuple[Private, Unit, str, int, str]:
@@ -87,7 +107,7 @@ def _remembered(shipment: Shipment) -> bool:
         return True
     if copy is not None and not _doubt_path(shipment).exists():
         return False  # interrupted here: the state of the transfer knows how far it was
-    key = layout.tarball_key(shipment.destination, shipment.unit, shipment.generation)
+    key = _key(shipment)
     doubt = Unsure(f"the sending of {key} was begun at {line['at']}, and what became of it is not known here")
     return _settle(shipment, key, doubt)
 
