@@ -244,7 +244,7 @@ def test_a_copy_that_is_replaced_while_it_is_read_is_not_judged(
 
 def test_the_closing_line_counts_copies_bytes_and_what_is_left() -> None:
     reading = rehash.Reading(copies=2, size=3 * GIB, left=1)
-    assert verify.Tally(listed=5, reading=reading).line("s3") == (
+    assert verify.Tally(listed=5, reading=reading).line("s3", "snakemake verify") == (
         "s3: 5 copies listed; 2 rehashed, 3.00 GiB read, 1 left for the next time"
     )
 
