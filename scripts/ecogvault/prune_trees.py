@@ -28,14 +28,25 @@ from ecogvault.verify import look
 Say = Callable[[str], None]
 
 
-def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say, again: str = "snakemake prune") -> None:
-    """Say which units' coded files may go, and remove them when `confirm` in the configuration is `yes`.
+def ask(config: Config, *, say: Say, again: str = "snakemake prune") -> dict[str, set[Unit]] | None:
+    """With `confirm` in the configuration `yes`: what each destination says now that it has. None: nothing is removed.
+
+    To be asked before anything goes, so that what is missing is known to be.
+    """
+    if config["confirm"] != "yes":
+        return None
+    return {name: tally.listed_now for name, tally in look(config, say=say, again=again).items()}
+
+
+def prune_trees(
+    config: Config, unnumbered: Mapping[str, str], listed: Mapping[str, Collection[Unit]] | None, *, say: Say
+) -> None:
+    """Say which units' coded files may go, and remove them if `listed` is what was asked just now.
 
     `unnumbered` says, for each open subject, what of its export has no number yet or why it is stopped (empty: nothing
     does). Raises Damaged for a manifest, and OSError as it comes.
     """
-    acts = config["confirm"] == "yes"
-    listed = {name: set(tally.units) for name, tally in look(config, say=say, again=again).items()} if acts else None
+    acts = listed is not None
     free, pruned = 0, 0
     kept: list[tuple[Unit, Obstacle]] = []
     for unit in units_with_trees(Paths.of(config)):
@@ -55,7 +66,7 @@ def prune_trees(config: Config, unnumbered: Mapping[str, str], *, say: Say, agai
             f"(asks every destination first); {len(kept)} stay"
         )
     for code, reason in unnumbered.items():
-        say(f"export of {code}: {_may_go(config, code, reason)}")
+        say(f"export of {code}: {_may_go(config, code, reason, listed)}")
 
 
 def units_with_trees(paths: Paths) -> list[Unit]:
@@ -89,6 +100,10 @@ def obstacle_of(
             return Obstacle(name, "it was not verified there yet: run `snakemake verify`")
         if listed is not None and unit not in listed.get(name, ()):
             return Obstacle(name, "it could not be verified there now")
+    nowhere = set.intersection(*(set(copy.excluded) for copy in copies.values() if copy is not None))
+    if nowhere:
+        said = f"{len(nowhere)} of its files are left out at every destination (exclude:), first {min(nowhere)}"
+        return Obstacle("", f"{said}: have one of them take these files")
     short = policy and shortfall(unit, copies, policy, datetime.now(UTC))
     return Obstacle("", str(short)) if short else None
 
@@ -141,7 +156,7 @@ def _remove(root: Path, manifest: Manifest, *, really: bool) -> int:
     return freed
 
 
-def _may_go(config: Config, code: str, reason: str) -> str:
+def _may_go(config: Config, code: str, reason: str, listed: Mapping[str, Collection[Unit]] | None) -> str:
     """Whether the hospital's drive may be given back, in words."""
     if reason:
         return f"keep it: {reason}"
@@ -155,7 +170,8 @@ def _may_go(config: Config, code: str, reason: str) -> str:
             for name, one in config.destinations.items()
             if one.takes(unit.kind)
         }
-        obstacle = obstacle_of(unit, copies, Policy.of(config), None)
+        obstacle = obstacle_of(unit, copies, Policy.of(config), listed)
         if obstacle is not None:
             return f"keep it: {unit}{f' at {obstacle.destination}' if obstacle.destination else ''}: {obstacle.reason}"
-    return f"it may go: all its {len(states)} units are listed at every destination (it is yours to remove)"
+    when = "" if listed is not None else ", when last asked (--config confirm=yes asks again)"
+    return f"it may go: all its {len(states)} units are listed at every destination{when}; it is yours to remove"

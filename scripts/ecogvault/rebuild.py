@@ -1,8 +1,9 @@
 """Ledgers made anew from what a destination holds: for a machine that was lost, or a second one without receipts.
 
 Only what a trusted key has signed counts: each signed statement at the destination (in a vault: in an archive's
-description) that no ledger here knows becomes a copy, with the objects that the listing shows. Nothing is sent, opened
-or changed there, and no ledger line is ever taken back.
+description) that no ledger here knows becomes a copy, with the objects that the listing shows. A tarball has to be the
+one that its statement describes: by the metadata that the store keeps with it, or else by reading it. Nothing is sent,
+opened or changed there, and no ledger line is ever taken back.
 """
 
 import re
@@ -18,9 +19,11 @@ from ecogvault.naming import CODE_PATTERN, KINDS, Unit
 from ecogvault.paths import Paths
 from ecogvault.records import parse_record
 from ecogvault.restore.files import manifest_at
+from ecogvault.send.shipment import tree_hash_of
 from ecogvault.send.vault import archive_object
 from ecogvault.statement import StatementError, believed, verify_statement
 from ecogvault.stores import Listed, Present, Store, open_store
+from ecogvault.stores.errors import Archived, WrongBytes
 from ecogvault.vault import inventory
 from ecogvault.vault.waiting import Waiting
 
@@ -52,6 +55,7 @@ class _Copy:
     statement: Mapping[str, Any]
     objects: tuple[Mapping[str, Any], ...]
     excluded: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
 
 def rebuild(config: Config, name: str, *, say: Say) -> Waiting | None:
@@ -92,7 +96,14 @@ def _enter(config: Config, destination: Destination, copy: _Copy, result: Rebuil
         events = [ledger.event("object", generation, manifest_sha256, object=dict(one)) for one in copy.objects]
         done = {"excluded": list(copy.excluded), "bytes_sent": 0}
         events.append(ledger.event("acknowledged", generation, manifest_sha256, **done))
-        events.append(ledger.event("listed", generation, manifest_sha256))
+        if copy.wrong:
+            result.strange.append(
+                f"{', '.join(copy.wrong)}: not what the statement describes, entered as wrong: `snakemake` or "
+                "`snakemake repair` replaces it"
+            )
+            events.append(ledger.event("wrong", generation, manifest_sha256, keys=list(copy.wrong)))
+        else:
+            events.append(ledger.event("listed", generation, manifest_sha256))
         for line in events:
             ledger.append(journal, line, mode=config.file_mode, group=None)
     result.added += 1
@@ -178,7 +189,8 @@ def _copy_at(
         if key not in listed:
             raise _Incomplete("its tarball is not there")
         objects = [_object(store, listed[key], sha256_tree=statement["sha256_tree"]), _object(store, listed[beside])]
-        return _Copy(unit, statement, tuple(objects))
+        wrong = () if _is_described(store, key, str(statement["sha256_tree"])) else (key,)
+        return _Copy(unit, statement, tuple(objects), wrong=wrong)
     there = layout.manifest_key(unit, generation)
     if there not in listed:
         raise _Incomplete("its manifest is not there")
@@ -188,6 +200,23 @@ def _copy_at(
     return _Copy(unit, statement, *_files(destination, store, listed, unit, generation, manifest))
 
 
+def _is_described(store: Store, key: str, sha256_tree: str) -> bool:
+    """Whether a tarball is the one of its statement: by what the store keeps with it, or else by all its bytes.
+
+    A folder keeps nothing with a file, and who overwrites an object seldom keeps what was said of it. One that is
+    archived cannot be read, and counts as far as its listing goes. Raises StoreError.
+    """
+    found = store.head(key)
+    if isinstance(found, Present) and found.metadata.get("ecogvault-sha256-tree") == sha256_tree:
+        return True
+    try:
+        return tree_hash_of(store, key) == sha256_tree
+    except Archived:
+        return True
+    except WrongBytes:
+        return False
+
+
 def _files(
     destination: Destination,
     store: Store,
@@ -195,20 +224,23 @@ def _files(
     unit: Unit,
     generation: int,
     manifest: Manifest,
-) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...]]:
-    """The objects of a set of files, and the paths that are left out there."""
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[str, ...], tuple[str, ...]]:
+    """The objects of a set of files, the paths that are left out there, and the keys of what has an impossible size."""
     left_out = set(layout.excluded(destination, unit, manifest))
     objects = [_object(store, listed[key]) for key in _beside(unit, generation)]
-    excluded = []
+    excluded, wrong = [], []
+    encrypted = destination.encrypts(unit.kind)
     for entry in manifest:
         key = layout.file_key(destination, unit, generation, entry.path)
         if key in listed:
             objects.append(_object(store, listed[key]) | {"path": entry.path, "sha256": entry.sha256})
+            size = listed[key].size
+            wrong += [key] if size < entry.size or (size != entry.size and not encrypted) else []
         elif entry.path in left_out:
             excluded.append(entry.path)
         else:
             raise _Incomplete(f"{key} is not there")
-    return tuple(objects), tuple(excluded)
+    return tuple(objects), tuple(excluded), tuple(wrong)
 
 
 def _beside(unit: Unit, generation: int) -> tuple[str, str]:

@@ -5,6 +5,7 @@ said counts: a copy that could not be asked about is left alone. Source: DESIGN,
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,9 +17,9 @@ from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.private import Private
-from ecogvault.restore.choose import Candidate, is_cold, place_of
+from ecogvault.restore.choose import Candidate, place_of
 from ecogvault.restore.proof import demand_statement
-from ecogvault.send.relay import Origin, OriginIsWrong, can_relay, relay_files, relay_tarball
+from ecogvault.send.relay import Origin, OriginIsWrong, can_relay, relay_files, relay_tarball, restate
 from ecogvault.send.shipment import Shipment
 from ecogvault.send.vault import MustWait, relay_to_vault
 from ecogvault.stores import StoreError, open_store
@@ -48,7 +49,8 @@ def repair(config: Config, private: Private, *, say: Say) -> None:
     left = 0
     for name, destination in config.destinations.items():
         tally = _Tally()
-        for unit, bad in broken(config, name):
+        found, tally.left = broken(config, name)
+        for unit, bad in found:
             try:
                 sent, origin = _repair_unit(config, private, unit, destination, bad)
             except (EcogvaultError, OSError) as error:
@@ -64,15 +66,19 @@ def repair(config: Config, private: Private, *, say: Say) -> None:
         raise NotRepaired(f"{left} copies are not repaired: see the lines above")
 
 
-def broken(config: Config, name: str) -> list[tuple[Unit, ledger.Copy]]:
-    """The units whose newest copy at a destination was found missing or wrong. Raises Damaged for a ledger."""
-    found = []
+def broken(config: Config, name: str) -> tuple[list[tuple[Unit, ledger.Copy]], list[str]]:
+    """The units whose newest copy at a destination was found missing or wrong; and what is said of damaged ledgers."""
+    found, damaged = [], []
     for unit in chosen_units(config, name):
-        known = ledger.copies(Paths.of(config).ledger(name, unit))
+        try:
+            known = ledger.copies(Paths.of(config).ledger(name, unit))
+        except Damaged as error:  # what it says of its own unit alone is in doubt
+            damaged.append(str(error))
+            continue
         newest = max(known.values(), key=lambda copy: copy.generation, default=None)
         if newest is not None and newest.evidence is None and newest.fault:
             found.append((unit, newest))
-    return found
+    return found, damaged
 
 
 def _repair_unit(
@@ -83,12 +89,17 @@ def _repair_unit(
     listed = _manifest(paths, unit, bad)
     gate.require(config, private, unit, listed, paths.verdict(unit), destination)
     name = destination.name
+    receipt = paths.receipt(name, unit)
     with (
         ledger.ledger_lock(paths, name, unit),
         transfer_state(
             paths.transfer(name, unit), paths.transfer_secrets(name, unit), what=f"the repair of {unit} at {name}"
         ) as state,
     ):
+        if destination.type != "glacier" and _only_beside(bad, unit):
+            receipt.unlink(missing_ok=True)
+            _, sent = deliver(config, private, unit, destination, listed, bad.generation, state, receipt, restate)
+            return sent, "what is known here"
         tried: list[str] = []
         for origin_of in _origins(config, unit, destination, bad, listed, tried):
             try:
@@ -102,7 +113,6 @@ def _repair_unit(
                     else:
                         relay_files(shipment, origin)
 
-                receipt = paths.receipt(name, unit)
                 receipt.unlink(missing_ok=True)
                 _, sent = deliver(config, private, unit, destination, listed, bad.generation, state, receipt, send)
                 return sent, origin_of.destination.name
@@ -115,8 +125,26 @@ def _repair_unit(
                 tried.append(f"{origin_of.destination.name}: {error}")
     why = f" ({'; '.join(tried)})" if tried else ""
     raise NotRepaired(
-        f"no other good copy can be sent there as it is{why}; `snakemake` sends it anew from what lies here"
+        f"no other good copy can be sent there as it is{why}; where the raw export or the sealed tarball is here, "
+        f"`snakemake` sends it anew{_elsewhere(config, unit, name, bad)}"
     )
+
+
+def _only_beside(bad: ledger.Copy, unit: Unit) -> bool:
+    """Whether all that is missing or wrong is the statement or the manifest: these can be made from what is here."""
+    beside = {layout.statement_key(unit, bad.generation), layout.manifest_key(unit, bad.generation)}
+    return bad.lost.keys() <= beside
+
+
+def _elsewhere(config: Config, unit: Unit, name: str, bad: ledger.Copy) -> str:
+    """Where the same content still is, in another form, so that nobody takes it for lost."""
+    others = []
+    for other in config.destinations:
+        with suppress(Damaged):
+            known = ledger.copies(Paths.of(config).ledger(other, unit)).values()
+            if other != name and any(one.evidence and one.manifest_sha256 == bad.manifest_sha256 for one in known):
+                others.append(other)
+    return f"; a copy of it is at {', '.join(others)}" if others else ""
 
 
 def _manifest(paths: Paths, unit: Unit, bad: ledger.Copy) -> Manifest:
@@ -147,8 +175,8 @@ def _origins(
         for copy in same_content(known.values(), bad, target.form):
             if not can_relay(target, destination, copy, unit.kind, left_out):
                 continue
-            if is_cold(destination):
-                tried.append(f"{name} holds it {place_of(destination)[1]}: bring it back there first")
+            if destination.type == "glacier":
+                tried.append(f"{name} holds it {place_of(destination)[1]}: it comes back here, by from={name}")
                 continue
             grade, at = evidence.grade(copy, now, max_age_days=evidence.max_age_days(config))
             found.append(Candidate(destination, unit.kind, copy, grade, at))

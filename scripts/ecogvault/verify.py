@@ -23,7 +23,7 @@ from ecogvault.vault import inventory
 from ecogvault.vault.catalogue import Catalogue
 from ecogvault.vault.compare import compare as against_inventory
 from ecogvault.vault.compare import orphans
-from ecogvault.vault.waiting import Waiting
+from ecogvault.vault.waiting import Waiting, parsed
 
 Say = Callable[[str], None]
 
@@ -45,6 +45,11 @@ class Tally:
     early: int = 0
     waiting: Waiting | None = None
     asked: Asked | None = None
+
+    @property
+    def listed_now(self) -> set[Unit]:
+        """The units that the destination has just said it has: none while a newer inventory is waited for."""
+        return set() if self.unreachable or self.waiting else set(self.units)
 
     @property
     def bad(self) -> bool:
@@ -234,8 +239,10 @@ def _verify_in_vault(
                 tally.faults += [f"{key} is {kind}" for key in keys]
                 lines.append(ledger.event(kind, copy.generation, copy.manifest_sha256, keys=keys))
         tally.early += bool(judged.early)
-        if judged.listed:
-            lines = [ledger.event("listed", copy.generation, copy.manifest_sha256)]
+        if judged.listed and found is not None:
+            # It was there when the inventory was made, which may be long ago.
+            at = parsed(found.date).strftime("%Y-%m-%dT%H:%M:%SZ")
+            lines = [{**ledger.event("listed", copy.generation, copy.manifest_sha256), "at": at}]
             tally.listed += 1
         ledger.find_out(paths, unit, destination.name, copy, lines, mode=config.file_mode)
     return judged.listed

@@ -24,7 +24,7 @@ from ecogvault.drill import drill
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.naming import Unit
 from ecogvault.prune import prune
-from ecogvault.prune_trees import prune_trees
+from ecogvault.prune_trees import ask, prune_trees
 from ecogvault.records import parse_record
 from ecogvault.repair import repair
 from ecogvault.verify import verify
@@ -136,7 +136,8 @@ class Histories(RuleBasedStateMachine):
     @rule(acts=st.booleans())
     def prune_coded_files(self, acts: bool) -> None:
         trees = {unit for unit in self.lab.units if self._tree(unit)}
-        self._do(lambda: prune_trees(self._config(confirm="yes" if acts else None), {}, say=_quiet))
+        config = self._config(confirm="yes" if acts else None)
+        self._do(lambda: prune_trees(config, {}, ask(config, say=_quiet), say=_quiet))
         for unit in trees:
             assert self._tree(unit) or (acts and not self.away and self._is_there_everywhere(unit))
 

@@ -69,3 +69,21 @@ def test_what_was_not_signed_by_a_trusted_key_or_is_not_all_there_is_left_alone_
     finally:
         for path, data in kept.items():
             path.write_bytes(data)
+
+
+def test_what_was_overwritten_is_entered_as_wrong_and_put_right_by_the_next_upload(lab: ArchiveLab) -> None:
+    """The signed statement is still beside it; nothing may count it as a copy for that."""
+    first, second = lab.units
+    tarball = lab.folder / "deep" / first.code / f"{first}.g1.tar.zst.age"
+    clip = sorted((lab.folder / "nas").rglob(f"{second.session}_*.avi"))[0]
+    kept = {path: path.read_bytes() for path in (tarball, clip)}
+    for name, unit, path in (("deep", first, tarball), ("nas", second, clip)):
+        path.chmod(0o600)
+        path.write_bytes(kept[path][:100])
+        line = rebuilt(lab, name)
+        assert line.startswith(f"{name}: 2 copies entered in ledgers")
+        assert f"{path.relative_to(lab.folder / name)}: not what the statement describes, entered as wrong" in line
+        assert lab.copies(unit, name)[1].fault == "wrong"
+        lab.upload(unit, name)
+        assert path.read_bytes() == kept[path]
+        assert lab.copies(unit, name)[1].evidence == "acknowledged"

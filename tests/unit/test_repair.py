@@ -1,6 +1,7 @@
 """Repairs: a copy that is missing or wrong is replaced from another destination, as it lies there, without a key."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,11 @@ def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: s
         bad.chmod(0o600)
         bad.write_bytes(b"somebody else's")
     found_out(lab)
-    assert [one for one, _ in broken(lab.config, name)] == [unit]
+    assert [one for one, _ in broken(lab.config, name)[0]] == [unit]
     said = repaired(lab)
     assert f"{name}: {unit} is replaced from {other}" in said
     assert bad.read_bytes() == big(lab, unit, other).read_bytes()
-    assert broken(lab.config, name) == []
+    assert broken(lab.config, name) == ([], [])
     kept = lab.folder / name / "superseded" / "g1" / bad.relative_to(lab.folder / name)
     assert kept.exists() == (fault != "missing")  # nothing is lost by a repair, whoever wrote it
     receipt = ledger.read_receipt(lab.paths.receipt(name, unit))
@@ -120,7 +121,7 @@ def test_nothing_is_done_for_a_copy_that_could_not_be_asked_about(lab: ArchiveLa
     away.rename(lab.folder / "away")
     said = found_out(lab)
     assert any(line.startswith("deep: could not be asked") for line in said)
-    assert broken(lab.config, "deep") == []
+    assert broken(lab.config, "deep") == ([], [])
     assert all("0 copies repaired" in line for line in repaired(lab))
 
 
@@ -182,3 +183,61 @@ def test_a_tarball_from_elsewhere_that_is_another_ciphertext_brings_its_own_stat
     repaired(lab)
     assert bad.read_bytes() == good.read_bytes()
     lab.restore(unit, "deep")
+
+
+def two_ciphertexts(tmp_path: Path) -> ArchiveLab:
+    """One unit as a tarball at two places, sealed twice, and no tarball of it here."""
+    lab = ArchiveLab(tmp_path, {"deep": {"form": "tarball"}, "vault": {"form": "tarball"}})
+    unit = lab.units[0]
+    lab.make(unit)
+    for name in ("deep", "vault"):
+        lab.upload(unit, name)
+        lab.paths.sealed(unit).unlink()
+        lab.seal(unit)
+    lab.paths.sealed(unit).unlink()
+    assert big(lab, unit, "deep").read_bytes() != big(lab, unit, "vault").read_bytes()
+    return lab
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_statement_alone_that_was_lost_is_put_back_whatever_ciphertext_lies_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = two_ciphertexts(tmp_path)
+    unit = lab.units[0]
+    tarball = big(lab, unit, "deep").read_bytes()
+    next((tmp_path / "deep").rglob("*.statement.json")).unlink()
+    if not elsewhere:
+        shutil.rmtree(tmp_path / "vault")
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+    assert f"deep: {unit} is replaced from what is known here" in repaired(lab)
+    assert big(lab, unit, "deep").read_bytes() == tarball
+    lab.restore(unit, "deep")
+
+
+def test_a_damaged_ledger_keeps_no_other_copy_from_being_repaired(lab: ArchiveLab) -> None:
+    first, second = lab.units
+    big(lab, second, "deep").unlink()
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+    rot(lab.paths.ledger("deep", first))
+    said: list[str] = []
+    with pytest.raises(NotRepaired):
+        repair(lab.config, lab.private, say=said.append)
+    assert f"deep: {second} is replaced from vault" in said
+    assert any(f"{first}.jsonl" in line for line in said)
+
+
+def test_what_cannot_be_sent_as_it_is_is_said_to_be_elsewhere(lab: ArchiveLab) -> None:
+    unit = lab.units[0]
+    for name in ("crypt", "safe"):
+        big(lab, unit, name).unlink()
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+    said: list[str] = []
+    with pytest.raises(NotRepaired):
+        repair(lab.config, lab.private, say=said.append)
+    (line,) = [one for one in said if one.startswith("crypt: 0 copies repaired")]
+    assert "a copy of it is at deep, vault, nas, disk" in line

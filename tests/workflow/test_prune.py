@@ -65,8 +65,8 @@ def test_coded_files_go_when_that_is_confirmed_and_every_destination_has_just_li
     planned = lab.snakemake("prune").ours
     assert any(line.startswith("prune: coded files of 5 units may go") for line in planned), planned
     assert (
-        f"export of {code}: it may go: all its 5 units are listed at every destination (it is yours to remove)"
-        in planned
+        f"export of {code}: it may go: all its 5 units are listed at every destination, when last asked (--config "
+        "confirm=yes asks again); it is yours to remove" in planned
     )
     assert all(clip.exists() for clip in clips)
 

@@ -10,6 +10,7 @@ from ecogvault.errors import Damaged
 from ecogvault.naming import Unit
 from ecogvault.paths import Paths
 from ecogvault.rehash import Budget, rehash
+from ecogvault.restore.asked import otherwise
 from ecogvault.restore.errors import NotWhatWasArchived, StatementOfAnother
 from ecogvault.restore.files import manifest_at
 from ecogvault.restore.proof import demand_statement
@@ -38,8 +39,8 @@ def judged(config: Config, unit: Unit, name: str) -> Iterator[None]:
         if found:
             shown = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
             error.args = (
-                f"{error}: {shown}. That is in the ledger of {name} now: restore the unit with from=any, which takes "
-                "another copy, and have this one replaced by `snakemake repair`",
+                f"{error}: {shown}. That is in the ledger of {name} now: {otherwise(config, unit, name)}; `snakemake "
+                "repair` replaces it",
             )
         raise
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from ecogvault import layout
+from ecogvault import chain, layout
 from ecogvault.config import Destination
+from ecogvault.errors import EcogvaultError
 from ecogvault.ledger import Copy
 from ecogvault.pool import run_all
 from ecogvault.send.beside import files_statement, put_how_to_open, put_manifest, put_statement
@@ -18,6 +19,10 @@ from ecogvault.send.shipment import Shipment, described, holds, put
 from ecogvault.stores import Present, Store, StoreError
 from ecogvault.stores.pieces import TreeOfPieces
 from ecogvault.stores.sources import InOrder
+
+
+class NoStatement(EcogvaultError):
+    """The statement about a tarball is neither beside it nor known here."""
 
 
 class OriginIsWrong(StoreError):
@@ -102,7 +107,29 @@ def relay_tarball(shipment: Shipment, origin: Origin) -> None:
             lambda present: present.metadata.get("ecogvault-sha256-tree") == tree and present.size == source.size,
         )
         shipment.note(described(stored, sha256_tree=tree), stored.bytes_sent)
-    put_statement(shipment, origin.statement)
+        put_statement(shipment, origin.statement)
+    else:
+        # What stands there may be another ciphertext than the origin's: its own statement goes beside it.
+        restate(shipment, origin.statement)
+
+
+def restate(shipment: Shipment, *more: Mapping[str, Any]) -> None:
+    """Have beside a copy that is whole what says so: its statement, and for a set of files the encrypted manifest.
+
+    Raises NoStatement when neither the statements that are known here nor `more` are of the tarball that stands there.
+    """
+    if shipment.destination.form == "files":
+        put_manifest(shipment)
+        put_statement(shipment, files_statement(shipment))
+        return
+    key = layout.tarball_key(shipment.destination, shipment.unit, shipment.generation)
+    tree = shipment.here[key]["sha256_tree"]
+    for statement in [*chain.statements(shipment.private, shipment.unit), *more]:
+        if (statement["generation"], statement["sha256_tree"]) == (shipment.generation, tree):
+            put_statement(shipment, statement)
+            return
+    where = f"the tarball of {shipment.unit} at {shipment.destination.name}"
+    raise NoStatement(f"neither private/ nor the other copy knows a statement about {where}")
 
 
 def relay_files(shipment: Shipment, origin: Origin) -> None:
