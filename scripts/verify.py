@@ -1,7 +1,7 @@
-"""Rule verify: what the destinations list, against the ledgers."""
+"""Rule verify: what the destinations list, against the ledgers and the records of the registry's copies."""
 
+from ecogvault.registry_copy.look import verify_all
 from ecogvault.scripting import job
-from ecogvault.verify import verify
 
 with job(snakemake) as rule:
-    verify(rule.config, say=rule.tell, again=rule.params.again)
+    verify_all(rule.config, say=rule.tell, again=rule.params.again)

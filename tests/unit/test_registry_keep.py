@@ -1,7 +1,7 @@
 """The registry's own copy: what goes along, when it has another name, how it is kept, and how it comes back."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,9 +28,11 @@ from ecogvault.registry_copy import fetch
 from ecogvault.registry_copy.contents import snapshot
 from ecogvault.registry_copy.digest import digest, record_path
 from ecogvault.registry_copy.keep import keep_registry, next_time
-from ecogvault.statement import StatementError, read_signers
+from ecogvault.registry_copy.look import look, verify_all
+from ecogvault.statement import StatementError, read_signers, statement_sha256
 from ecogvault.stores.errors import BucketMissing
 from ecogvault.stores.folder import FolderStore
+from ecogvault.verify import CopiesAreWrong
 
 DIGEST = "0123456789ab"
 
@@ -281,6 +283,139 @@ def test_in_s3_it_goes_to_the_bucket_for_recordings_and_never_to_an_archive_tier
         store = fetch.registry_store(settings, settings.destinations["s3"])
         assert store.where == f"bucket {wanted}"
         assert "DEEP_ARCHIVE" not in repr(vars(store))
+
+
+# --- looking at it ----------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    """Damage one byte of a file, which keeps its size."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def seen(config: Config, **more: object) -> tuple[list[str], str]:
+    """What verifying says, and the error that it ends with."""
+    said: list[str] = []
+    try:
+        verify_all(Config({**config.values, **more}), say=said.append, again="snakemake verify")
+    except CopiesAreWrong as error:
+        return said, str(error)
+    return said, ""
+
+
+def kept(config: Config) -> tuple[Path, Path, Path, str]:
+    """Have a copy: its tarball, its statement, its record, and its time."""
+    keep(config)
+    (copy,) = fetch.copies(store_of(config))
+    root = store_of(config).root
+    tarball, statement = root / copy.key, root / fetch.statement_key(copy.at)
+    return tarball, statement, record_path(Paths.of(config), "nas", DIGEST), copy.at
+
+
+def test_a_copy_that_is_there_is_said_to_be_and_one_without_a_record_is_not_spoken_of(config: Config) -> None:
+    assert seen(config) == (["nas: 0 copies listed"], "")
+    *_, record, at = kept(config)
+    assert seen(config) == (["nas: 0 copies listed", f"nas: the registry's copy of {at} is listed"], "")
+    for more in ({"rehash_gib": 0.001}, {"verify_hours": 1}):
+        assert seen(config, **more)[0][1] == f"nas: the registry's copy of {at} is listed, read back and right"
+    for more in ({"unit": f"{code_of(open_private(config))}_1_edf"}, {"kind": "edf"}, {"from": "elsewhere"}):
+        assert look(Config({**config.values, **more}), say=pytest.fail) == []
+    assert record.exists()
+
+
+@pytest.mark.parametrize(
+    ("which", "harm", "reading", "kind"),
+    [
+        (0, Path.unlink, {}, "missing"),
+        (1, Path.unlink, {}, "missing"),
+        (0, truncate, {}, "wrong"),
+        (0, flip, {"rehash_gib": 0.001}, "wrong"),
+        (0, flip, {"verify_hours": 1}, "wrong"),
+        (1, flip, {"rehash_gib": 0.001}, "wrong"),
+    ],
+)
+def test_a_copy_that_is_missing_or_wrong_fails_is_named_and_made_again(
+    config: Config, tmp_path: Path, which: int, harm: Callable[[Path], None], reading: dict[str, float], kind: str
+) -> None:
+    *both, record, at = kept(config)
+    harm(both[which])
+    said, error = seen(config, **reading)
+    key = both[which].relative_to(store_of(config).root)
+    assert said[1] == f"nas: the registry's copy of {at}: {key} is {kind}: the next `snakemake` sends it again"
+    assert error == "not all is well with the registry's copy at nas: see the lines above"
+    assert not record.exists()
+
+    assert "bytes sent" in keep(config)
+    assert seen(config, rehash_gib=0.001)[1] == ""
+    assert bring_back(config, tmp_path / "back") == 3
+
+
+def test_damage_that_keeps_the_size_is_found_by_reading_alone(config: Config) -> None:
+    tarball, _, record, at = kept(config)
+    flip(tarball)
+    assert seen(config) == (["nas: 0 copies listed", f"nas: the registry's copy of {at} is listed"], "")
+    assert record.exists()
+
+
+def test_a_destination_that_does_not_answer_says_nothing_about_its_copy(config: Config) -> None:
+    *_, record, at = kept(config)
+    nas = store_of(config).root
+    nas.rename(nas.with_name("away"))
+    said, error = seen(config, rehash_gib=0.001)
+    assert said[1].startswith(f"nas: could not be asked for the registry's copy of {at}: ")
+    assert "does not exist: mount it" in said[1]
+    assert "the registry's copy at nas" in error
+    assert record.exists()
+    nas.with_name("away").rename(nas)
+    assert seen(config)[1] == ""
+
+
+def test_a_units_copy_and_the_registrys_are_both_looked_at_before_it_fails(config: Config) -> None:
+    tarball, *_ = kept(config)
+    tarball.unlink()
+    ledger = Paths.of(config).ledger("nas", Unit(code_of(open_private(config)), 1, "edf"))
+    ledger.parent.mkdir(parents=True)
+    ledger.write_text("no ledger\n")
+    said, error = seen(config)
+    assert [line.partition(":")[0] for line in said] == ["nas", "nas"]
+    assert "1 wrong" in said[0]
+    assert "is missing" in said[1]
+    assert error.startswith("not all is well at nas: ")
+    assert error.endswith("; not all is well with the registry's copy at nas: see the lines above")
+
+
+def test_a_record_that_was_damaged_is_removed_and_said(config: Config) -> None:
+    *_, record, _ = kept(config)
+    flip(record)
+    said, error = seen(config)
+    assert "the record of the registry's copy was damaged and is removed" in said[1]
+    assert error
+    assert not record.exists()
+    assert "nothing was sent" in keep(config)
+
+
+@pytest.mark.parametrize("harm", [flip, truncate])
+def test_a_damaged_tarball_beside_a_good_statement_is_not_taken_for_a_copy(
+    config: Config, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    tarball, _, record, at = kept(config)
+    harm(tarball)
+    record.unlink()
+    assert f"{fetch.tarball_key(at)} there is not what its statement says; 3 files, " in keep(config)
+    store = store_of(config)
+    newest, older = fetch.copies(store)
+    assert older.at == at
+    signers = read_signers(config.path("signers"))
+    first, second = (fetch.statement_of(store, one, signers) for one in (older, newest))
+    assert (second["generation"], second["previous"]) == (2, statement_sha256(first))
+    assert bring_back(config, tmp_path / "back") == 3
+    assert "nothing was sent" in keep(config)
 
 
 # --- bringing it back -------------------------------------------------------------------------------------------------

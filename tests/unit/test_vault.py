@@ -18,8 +18,9 @@ from ecogvault.digests import tree_hash
 from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.rebuild import rebuild
-from ecogvault.records import read_journal
+from ecogvault.records import read_journal, read_record
 from ecogvault.registry_copy.keep import keep_registry
+from ecogvault.registry_copy.look import look
 from ecogvault.repair import NotRepaired, repair
 from ecogvault.retrieve import NotAllRestored, restore_asked
 from ecogvault.retrieve.ranges import to_ask, widened
@@ -721,6 +722,50 @@ def test_the_registry_goes_to_a_vault_once_and_comes_back_from_it_alone(
     assert "seal and SHA-256 checked" in capsys.readouterr().out
     assert (tmp_path / "private" / "subjects.tsv").read_bytes() == (lab.paths.private / "subjects.tsv").read_bytes()
     assert lab.requests("InitiateJob") == 2
+
+
+def test_the_registrys_archive_is_no_orphan_when_nothing_is_known_here(lab: VaultLab) -> None:
+    record = lab.paths.results / "registry" / "glacier.0123456789ab.json"
+    keep_registry(lab.config, lab.private, "glacier", "0123456789ab", record)
+    shutil.rmtree(lab.paths.results / "registry")
+    line = inventoried(lab)
+    assert line.startswith("glacier: 0 copies listed; inventory of ")
+    assert "no ledger knows" not in line
+
+
+def test_the_registrys_copy_in_a_vault_is_compared_with_the_inventory_and_sent_again_when_it_is_gone(
+    lab: VaultLab,
+) -> None:
+    destination = {**lab.config.destinations["glacier"].settings, "registry": True}
+    lab.with_settings(destinations={"glacier": destination})
+    record = lab.paths.results / "registry" / "glacier.0123456789ab.json"
+
+    def looked() -> tuple[list[str], str]:
+        said: list[str] = []
+        return look(lab.config, say=said.append), "\n".join(said)
+
+    keep_registry(lab.config, lab.private, "glacier", "0123456789ab", record)
+    key = read_record(record)["key"]
+    bad, said = looked()
+    assert bad == []
+    assert said.endswith("is not yet listed")
+    inventoried(lab)
+    bad, said = looked()
+    assert bad == []
+    assert "is listed in the inventory of " in said
+
+    (line,) = read_journal(lab.paths.vault_registry("glacier") / "archives.jsonl")
+    lab.server.client.delete_archive(vaultName=lab.vault, archiveId=line["archive_id"])
+    lab.server.pass_time(2 * DAY)
+    inventoried(lab)
+    bad, said = looked()
+    assert bad == ["glacier"]
+    assert f"{key} is missing: the next `snakemake` sends it again" in said
+    assert not record.exists()
+    assert "bytes sent" in keep_registry(lab.config, lab.private, "glacier", "0123456789ab", record)
+    assert looked()[0] == []
+    inventoried(lab)
+    assert "is listed in the inventory of " in looked()[1]
 
 
 # --- one file, by range -----------------------------------------------------------------------------------------------

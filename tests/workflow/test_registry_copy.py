@@ -36,6 +36,14 @@ def test_each_destination_gets_one_copy_and_another_only_when_the_registry_chang
         record.unlink()
     lab.snakemake()
     assert [len(some) for some in copies(lab)] == [1, 1]
+    # A copy that somebody deleted: verify names it, and the next run has one there again.
+    (lab.folder / "nas/registry" / copies(lab)[1][0]).unlink()
+    run = lab.snakemake("verify", check=False)
+    assert run.status != 0
+    assert any(line.startswith("nas: the registry's copy of ") and "is missing" in line for line in run.ours)
+    assert any(line.startswith("s3: the registry's copy of ") and line.endswith(" is listed") for line in run.ours)
+    assert lab.snakemake().jobs == [Job("keep_registry", "", "nas")]
+    lab.snakemake("verify")
 
 
 @pytest.mark.slow

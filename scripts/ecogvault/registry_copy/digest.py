@@ -36,6 +36,11 @@ def record_path(paths: Paths, destination: str, digest: str) -> Path:
     return paths.results / "registry" / f"{destination}.{digest}.json"
 
 
+def state_path(paths: Paths, destination: str) -> Path:
+    """How far sending the registry's copy to a destination has come; its lock is beside it."""
+    return paths.results / "registry" / "transfer" / f"{destination}.json"
+
+
 def digest(config: Config, private: Private, plans: Iterable[SubjectPlan]) -> str:
     """12 hex digits of the keyed hash of people, raw folders, assignment, refreshed fingerprints, and decisions.
 

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from ecogvault.files import sync_folder, temporary_beside
 from ecogvault.records import parse_record
 from ecogvault.registry_copy import UNIT
 from ecogvault.registry_copy.shelf import Shelf
+from ecogvault.send.shipment import tree_hash_of
 from ecogvault.statement import StatementError, verify_statement
-from ecogvault.stores import Store, open_store
+from ecogvault.stores import Listed, Store, open_store
+from ecogvault.stores.errors import NotFound, WrongBytes
 from ecogvault.tarball import open_sealed_tarball
 from ecogvault.tarball.seal import HOW_TO_NAME, MANIFEST_NAME
 
 PREFIX = "registry/"
 TIME_PATTERN = "[0-9]{8}T[0-9]{6}Z"
+_TIMED = re.compile(rf"{PREFIX}({TIME_PATTERN})\.")
 _KEY = re.compile(rf"{PREFIX}({TIME_PATTERN})\.tar\.zst\.age")
 
 
@@ -58,6 +61,14 @@ def statement_key(at: str) -> str:
     return f"{PREFIX}{at}.statement.json"
 
 
+def time_of(key: str) -> str:
+    """When the copy under a tarball's key was made. Raises Damaged if it is no such key."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise Damaged(f"{key!r} is not the key of a copy of the registry")
+    return match[1]
+
+
 def registry_store(config: Config, destination: Destination) -> Store:
     """The store for the registry's copy; a vault as a Shelf.
 
@@ -75,13 +86,23 @@ def registry_store(config: Config, destination: Destination) -> Store:
 
 def copies(store: Store) -> list[RegistryCopy]:
     """All copies at a destination, the newest first. Raises StoreError."""
-    listed = {one.key: one for one in store.list(PREFIX)}
+    return copies_in(store.list(PREFIX))
+
+
+def copies_in(objects: Iterable[Listed]) -> list[RegistryCopy]:
+    """The copies in a listing, the newest first. Pure."""
+    listed = {one.key: one for one in objects}
     found = [
         RegistryCopy(match[1], one.size, statement_key(match[1]) in listed)
         for key, one in listed.items()
         if (match := _KEY.fullmatch(key))
     ]
     return sorted(found, key=lambda copy: copy.at, reverse=True)
+
+
+def newest_time(objects: Iterable[Listed]) -> str | None:
+    """The newest time that anything in a listing is named by, also a statement whose tarball is lost. Pure."""
+    return max((match[1] for one in objects if (match := _TIMED.match(one.key))), default=None)
 
 
 def statement_of(store: Store, copy: RegistryCopy, signers: Collection[str]) -> dict[str, Any]:
@@ -120,6 +141,21 @@ def chosen(store: Store, at: str | None) -> RegistryCopy:
     raise NoRegistryCopy(
         f"{store.name} has no copy of the registry in {store.where}: copies go to destinations with `registry: true`"
     )
+
+
+def has_tree(store: Store, key: str, sha256_tree: str) -> bool:
+    """Whether an object's bytes, read back, have this tree hash. Raises Archived, StoreError.
+
+    What was received otherwise than the service itself says is read once more: a connection may have been at fault.
+    """
+    for _ in range(2):
+        try:
+            return tree_hash_of(store, key) == sha256_tree
+        except NotFound:
+            return False
+        except WrongBytes:
+            continue
+    return False
 
 
 def restore(
@@ -175,11 +211,15 @@ __all__ = [
     "RegistryCopy",
     "chosen",
     "copies",
+    "copies_in",
+    "has_tree",
     "newest_believed",
+    "newest_time",
     "registry_store",
     "require_empty",
     "restore",
     "statement_key",
     "statement_of",
     "tarball_key",
+    "time_of",
 ]

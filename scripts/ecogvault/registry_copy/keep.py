@@ -22,11 +22,14 @@ from ecogvault.private import Private
 from ecogvault.records import FIRST, read_record, record_bytes, utc_now, write_record
 from ecogvault.registry_copy import UNIT
 from ecogvault.registry_copy.contents import snapshot
-from ecogvault.registry_copy.digest import record_path
+from ecogvault.registry_copy.digest import record_path, state_path
 from ecogvault.registry_copy.fetch import (
+    PREFIX,
     RegistryCopy,
-    copies,
+    copies_in,
+    has_tree,
     newest_believed,
+    newest_time,
     registry_store,
     statement_key,
     tarball_key,
@@ -34,8 +37,8 @@ from ecogvault.registry_copy.fetch import (
 from ecogvault.registry_copy.shelf import Shelf, with_statement
 from ecogvault.send.shipment import tree_hash_of
 from ecogvault.statement import read_signers, statement_sha256
-from ecogvault.stores import BytesSource, Present, Store, file_source
-from ecogvault.stores.errors import BucketMissing
+from ecogvault.stores import BytesSource, Listed, Present, Store, file_source
+from ecogvault.stores.errors import Archived, BucketMissing
 from ecogvault.tarball import seal
 from ecogvault.transfer import TransferState, transfer_state
 
@@ -56,14 +59,13 @@ class Kept:
 def keep_registry(config: Config, private: Private, name: str, digest: str, record: Path) -> str:
     """Have today's registry at destination `name`, and write its record. Returns a remark for the log.
 
-    If the newest copy there has the same content, nothing is sent. Records for other digests are removed.
+    If the newest copy there has the same content and is not damaged, nothing is sent. Records for other digests are
+    removed.
     Raises ConfigError, StoreError, Locked, age's errors, OSError as it comes.
     """
     paths = Paths.of(config)
-    folder = record_path(paths, name, digest).parent
-    state_path = folder / "transfer" / f"{name}.json"
     secrets_path = private.root / "transfer" / "registry" / f"{name}.json"
-    with transfer_state(state_path, secrets_path, what=f"the registry's copy to {name}") as state:
+    with transfer_state(state_path(paths, name), secrets_path, what=f"the registry's copy to {name}") as state:
         store = registry_store(config, config.destinations[name])
         store.preflight()
         work = private.folder("transfer", "registry", name)
@@ -85,26 +87,39 @@ def keep_registry(config: Config, private: Private, name: str, digest: str, reco
 
 def _have(config: Config, store: Store, state: TransferState, work: Path, manifest: Manifest) -> tuple[Kept, str]:
     """Have what `manifest` lists at the destination, sent or there already, with a remark on which it was."""
-    found = _copies(config, store)
-    newest = newest_believed(store, found, _signers(config))
+    listed = _listed(config, store)
+    newest = newest_believed(store, copies_in(listed), _signers(config))
     before = newest[1] if newest else None
+    why = ""
     if newest is not None and newest[1]["manifest_sha256"] == manifest.sha256:
-        return Kept(newest[0].at, newest[0].size, newest[1]), "there already, nothing was sent"
+        if _is_right(store, *newest):
+            return Kept(newest[0].at, newest[0].size, newest[1]), "there already, nothing was sent"
+        why = f"{newest[0].key} there is not what its statement says; "
     at = _waiting(work, state, store, manifest, before)
     if at is None:
-        at = next_time(datetime.now(UTC), found[0].at if found else None)
+        at = next_time(datetime.now(UTC), newest_time(listed))
         _seal(config, work, at, manifest, before)
     kept = _send(store, state, work, at)
-    return kept, f"{len(manifest)} files, {kept.size} bytes sent"
+    return kept, f"{why}{len(manifest)} files, {kept.size} bytes sent"
 
 
-def _copies(config: Config, store: Store) -> list[RegistryCopy]:
-    """The copies at the destination; none in a folder that is new and has nothing in it yet.
+def _is_right(store: Store, copy: RegistryCopy, statement: Mapping[str, Any]) -> bool:
+    """Whether a tarball is the one of its statement, as far as it can be read now. Raises StoreError."""
+    if isinstance(store, Shelf):
+        return True  # it takes hours to come back, and costs
+    try:
+        return has_tree(store, copy.key, str(statement["sha256_tree"]))
+    except Archived:
+        return True
+
+
+def _listed(config: Config, store: Store) -> list[Listed]:
+    """What the destination lists of the registry's copies; nothing in a folder that is new and has nothing in it yet.
 
     One to which copies of anything went is empty because it is not mounted. Raises BucketMissing, StoreError.
     """
     try:
-        return copies(store)
+        return list(store.list(PREFIX))
     except BucketMissing:
         earlier = record_path(Paths.of(config), store.name, "").parent.glob(f"{store.name}.*.json")
         if has_copies(config, store.name) or any(earlier):

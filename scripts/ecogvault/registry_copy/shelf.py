@@ -2,9 +2,10 @@
 
 A copy is one archive, whose description holds the statement that lies beside the tarball elsewhere. What this machine
 sent is noted in `results/registry/vault/{destination}.jsonl`, with the archive id, before anything else is done.
+What an inventory does not list any more is noted there, too (`lost`), and is not known from then on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from ecogvault.config import Config, Destination
 from ecogvault.errors import Damaged
 from ecogvault.files import replacing
 from ecogvault.paths import Paths
-from ecogvault.records import append_journal, read_journal, read_record, record_bytes, write_record
+from ecogvault.records import append_journal, read_journal, read_record, record_bytes, utc_now, write_record
 from ecogvault.stores import Listed, Present, Source, Stored, StoreError, UploadState, open_vault
 from ecogvault.stores.errors import NotFound
 from ecogvault.stores.glacier_types import JobGone, Unsure
 from ecogvault.vault import inventory
+from ecogvault.vault.compare import Found, compare
 from ecogvault.vault.statements import metadata_of, statement_in
 from ecogvault.vault.waiting import Waiting, later
 
@@ -103,8 +105,7 @@ class Shelf:
             state.forget()
             stored = self._vault.put(key, source, metadata=metadata, state=state, progress=progress)
         line = {"key": key, "archive_id": stored.archive_id, "size": stored.size, "metadata": dict(metadata)}
-        self._folder.mkdir(parents=True, exist_ok=True)
-        append_journal(self._folder / "archives.jsonl", {**line, "at": stored.at}, mode=self._config.file_mode)
+        self._note({**line, "at": stored.at})
         state.forget()
         return stored
 
@@ -142,12 +143,48 @@ class Shelf:
         write_record(path, record, mode=self._config.file_mode)
         return Waiting(key, later(asked_at, tier))
 
+    @property
+    def inventory_date(self) -> str:
+        """The date of the newest inventory that is here; empty if there is none."""
+        return self._inventory.date if self._inventory is not None else ""
+
+    def compared(self, record: Mapping[str, Any]) -> Found:
+        """What the newest inventory that is here says of the copy that a record names. Raises Damaged."""
+        key = record["key"]
+        one = self._known().get(key)
+        sent = {line["key"]: line["at"] for line in self._notes() if not line.get("lost")}
+        archive = {
+            "key": key,
+            "archive_id": one.archive_id if one is not None else "",
+            "archived_at": sent.get(key, record["at"]),
+            "size": record["size"],
+            "sha256_tree": record["sha256_tree"],
+        }
+        return compare([archive], self._inventory)
+
+    def lose(self, key: str) -> None:
+        """Note that the vault does not have a copy any more as it was sent, so that it is not known from now on."""
+        one = self._known().get(key)
+        if one is not None:
+            line = {"key": key, "archive_id": one.archive_id, "size": one.size, "metadata": dict(one.metadata)}
+            self._note({**line, "at": utc_now(), "lost": True})
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        append_journal(self._folder / "archives.jsonl", line, mode=self._config.file_mode)
+
+    def _notes(self) -> Sequence[Mapping[str, Any]]:
+        return read_journal(self._folder / "archives.jsonl")
+
     def _known(self) -> dict[str, _Archive]:
         found: dict[str, _Archive] = {}
         for one in self._inventory.archives if self._inventory is not None else ():
             if one.described is not None and one.described.key.startswith("registry/"):
                 found[one.described.key] = _Archive(one.archive_id, one.size, one.described.metadata)
-        for line in read_journal(self._folder / "archives.jsonl"):
+        for line in self._notes():
+            if line.get("lost"):
+                found.pop(line["key"], None)
+                continue
             found[line["key"]] = _Archive(line["archive_id"], line["size"], line["metadata"])
         return found
 

@@ -49,7 +49,16 @@ def compare(objects: Iterable[Mapping[str, Any]], found: Catalogue | None) -> Fo
 
 
 def orphans(found: Catalogue, known_ids: Iterable[str]) -> list[Archive]:
-    """Archives of ours, by their descriptions, that no ledger knows, by key."""
+    """Archives of ours, by their descriptions, that no ledger knows, by key.
+
+    A copy of the registry under a statement is in no ledger, and found by its description alone: it is no orphan.
+    """
     known = set(known_ids)
-    some = [one for one in found.archives if one.described is not None and one.archive_id not in known]
+    some = [
+        one
+        for one in found.archives
+        if one.described is not None
+        and one.archive_id not in known
+        and not (one.described.key.startswith("registry/") and one.statement is not None)
+    ]
     return sorted(some, key=lambda one: (str(one.key), one.created, one.archive_id))
