@@ -2,6 +2,7 @@
 
 from ecogvault.deidentify import deidentify
 from ecogvault.intake.slip import read_slip
+from ecogvault.ledger import highest
 from ecogvault.private import open_private
 from ecogvault.scripting import job, progress_bar
 
@@ -10,7 +11,14 @@ with job(snakemake) as rule:
     progress = progress_bar(total, str(rule.unit))
     private = open_private(rule.config)
     made = deidentify(
-        rule.config, private, rule.unit, rule.input.slip, rule.output.manifest, progress, rule.params.format
+        rule.config,
+        private,
+        rule.unit,
+        rule.input.slip,
+        rule.output.manifest,
+        progress,
+        rule.params.format,
+        archived=highest(rule.paths, rule.unit),
     )
     for remark in made:
         rule.say(remark)

@@ -4,7 +4,7 @@ The manifest is written last, after the unit's generation was noted: what has a 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from ecogvault import edf, natus, registry, review, synctext
 from ecogvault.config import Config
 from ecogvault.errors import EcogvaultError
 from ecogvault.files import lock, replacing, require_space, sweep
-from ecogvault.intake.assignment import note_manifest, read_sessions, unit_state
+from ecogvault.intake.assignment import NOTHING_SENT, note_manifest, read_sessions, unit_state
 from ecogvault.intake.find import stem
 from ecogvault.intake.headers import folder_names_another, names_another
 from ecogvault.intake.settings import Settings, settings_of
@@ -43,9 +43,11 @@ def deidentify(
     manifest: Path,
     progress: Progress | None = None,
     form: int = 1,
+    archived: Mapping[int, str] = NOTHING_SENT,
 ) -> list[str]:
     """Make the unit's coded files and its manifest. Returns remarks for the log. `form` is the rule's format.
 
+    `archived` is the highest generation that was sent anywhere, with its manifest's digest (see note_manifest).
     Where raw files are gone and the coded files are those that were archived, they stay as they are.
 
     A recording's header is scrubbed, a session folder's files come under coded names, and text outputs get coded names
@@ -63,7 +65,7 @@ def deidentify(
         # Still under the lock: the orphan of a killed run must not note older content after a later run's.
         content = Manifest.of(entries)
         settings = settings_of(config, private, unit)
-        generation = note_manifest(private, Paths.of(config), unit, content.sha256, settings)
+        generation = note_manifest(private, Paths.of(config), unit, content.sha256, settings, archived)
         content.write(manifest, mode=tree.file_mode, group=tree.gid)
     return [*remarks, f"{len(content)} files, {content.total_size} bytes, generation {generation}"]
 

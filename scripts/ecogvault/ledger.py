@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ecogvault.config import Config, ConfigError
+from ecogvault import layout
+from ecogvault.config import Config, ConfigError, Destination
 from ecogvault.errors import Damaged, EcogvaultError
 from ecogvault.files import lock
 from ecogvault.naming import Unit
@@ -73,11 +75,55 @@ class Copy:
         """What was found wrong: by key the ETag with which it was confirmed."""
         return {key: one.object["etag"] for key, one in self.lost.items() if one.fault == "wrong"}
 
+    @property
+    def form(self) -> str:
+        """`files` or `tarball`, as it was sent: the configuration may say otherwise by now."""
+        return "files" if any(one.get("path") for one in self.objects) else "tarball"
+
+    def file(self, path: str) -> Mapping[str, Any] | None:
+        """The object of a set that holds the file `path` of the manifest."""
+        found: Mapping[str, Any] | None = self._files.get(path)
+        return found
+
+    def tarball(self, unit: Unit) -> Mapping[str, Any]:
+        """The object that is the sealed tarball. Raises NothingThere."""
+        beside = layout.statement_key(unit, self.generation)
+        for one in self.objects:
+            if one["key"] != beside and not one.get("path"):
+                return one
+        raise NothingThere(f"the ledger knows no tarball of {unit}, generation {self.generation}")
+
+    @cached_property
+    def _files(self) -> dict[str, Mapping[str, Any]]:
+        return {str(one["path"]): one for one in self.objects if one.get("path")}
+
     def faults(self) -> list[str]:
         """What is still missing or wrong of a copy that was complete once, each with its day; empty for any other."""
         if self.evidence is not None or self.fault is None:
             return []
         return [f"{key} is {one.fault} (found {one.at[:10]})" for key, one in sorted(self.lost.items())]
+
+
+def is_encrypted(one: Mapping[str, Any]) -> bool:
+    """Whether an object that holds a file is an age file: `.age` is appended to their keys (DESIGN, section 5)."""
+    return str(one["key"]).endswith(".age") and not str(one.get("path") or "").endswith(".age")
+
+
+def is_elsewhere(destination: Destination, kind: str, copy: Copy) -> bool:
+    """Whether a copy is in another bucket than the configuration says by now. Pure."""
+    return destination.type == "s3" and any(one["bucket"] != destination.bucket(kind) for one in copy.objects)
+
+
+def highest(paths: Paths, unit: Unit) -> dict[int, str]:
+    """The highest generation that any ledger knows of a unit, with the digest of its manifest; empty if none does."""
+    found: dict[int, str] = {}
+    for journal in paths.results.glob(f"{unit.code}/ledger/*/{unit}.jsonl"):
+        try:
+            known = copies(journal)
+        except Damaged:
+            continue  # who uses it is told
+        found |= {copy.generation: copy.manifest_sha256 for copy in known.values() if copy.objects}
+    return {max(found): found[max(found)]} if found else {}
 
 
 def event(kind: str, generation: int, manifest_sha256: str, **more: Any) -> dict[str, Any]:
@@ -106,6 +152,8 @@ def fold(events: Sequence[Mapping[str, Any]]) -> dict[int, Copy]:
         manifest_sha256 = str(line["manifest_sha256"])
         copy = found.get(generation)
         if copy is None or copy.manifest_sha256 != manifest_sha256:
+            if line["event"] == "intent" and objects.get(generation):
+                continue  # what is there stays what is known of it, until something else has come
             copy = Copy(generation, manifest_sha256)
             objects[generation], lost[generation] = {}, {}
         here = objects[generation]

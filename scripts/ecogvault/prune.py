@@ -81,6 +81,14 @@ def obstacle_of(
     return None
 
 
+def moved(config: Config, unit: Unit, copies: Mapping[str, Mapping[int, Copy]]) -> Obstacle | None:
+    """The first destination whose copies are in another bucket than the configuration says by now."""
+    for name, known in copies.items():
+        if any(ledger.is_elsewhere(config.destinations[name], unit.kind, copy) for copy in known.values()):
+            return Obstacle(name, "its copy is in another bucket than the configuration says: run `snakemake verify`")
+    return None
+
+
 def _by_content(form: str, known: dict[int, Copy], sealed: Mapping[str, Any]) -> dict[int, Copy]:
     """The copies with what has the sealed content under the sealed generation, whichever it has there. Pure."""
     generation = int(sealed["generation"])
@@ -121,7 +129,7 @@ def _prune_unit(config: Config, unit: Unit) -> tuple[Obstacle | None, int]:
             name: _by_content(config.destinations[name].form, ledger.copies(paths.ledger(name, unit)), sealed)
             for name in takers
         }
-        obstacle = obstacle_of(takers, copies, sealed)
+        obstacle = obstacle_of(takers, copies, sealed) or moved(config, unit, copies)
         if obstacle is not None:
             return obstacle, 0
         size = 0

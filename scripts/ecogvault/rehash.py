@@ -157,7 +157,6 @@ def _read_copy(
     config: Config, destination: Destination, unit: Unit, copy: ledger.Copy, budget: Budget, reading: Reading
 ) -> None:
     store = open_store(destination, unit.kind)
-    plain = not destination.encrypts(unit.kind)
     right: set[str] = set()
     wrong: dict[str, list[str]] = {}
     unproven = False
@@ -166,7 +165,7 @@ def _read_copy(
             key = str(one["key"])
             if key in copy.read:
                 continue
-            expected = reference(one, plain=plain)
+            expected = reference(one, plain=not ledger.is_encrypted(one))
             if expected is None:
                 unproven = True
                 continue

@@ -173,7 +173,7 @@ def _origins(
             tried.append(str(error))
             continue
         for copy in same_content(known.values(), bad, target.form):
-            if not can_relay(target, destination, copy, unit.kind, left_out):
+            if not can_relay(target, copy, unit.kind, left_out):
                 continue
             if destination.type == "glacier":
                 tried.append(f"{name} holds it {place_of(destination)[1]}: it comes back here, by from={name}")

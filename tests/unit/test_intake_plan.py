@@ -433,6 +433,18 @@ def test_generations_count_contents(lab: Lab) -> None:
     assert (state.fingerprint, state.generation, state.manifest_sha256) == (fingerprint_before, 3, "1" * 64)
 
 
+def test_a_generation_that_was_sent_while_private_was_newer_is_not_given_to_other_content(lab: Lab) -> None:
+    """After private/ came back from an older copy: the ledgers know of more than it does."""
+    unit = Unit(lab.code, 1, "vid")
+    lab.frozen()
+    assert note_manifest(lab.private, lab.paths, unit, "aa" * 32) == 1
+    assert note_manifest(lab.private, lab.paths, unit, "bb" * 32, archived={4: "bb" * 32}) == 4
+    assert note_manifest(lab.private, lab.paths, unit, "cc" * 32, archived={6: "dd" * 32}) == 7
+    assert note_manifest(lab.private, lab.paths, unit, "ee" * 32, archived={6: "dd" * 32}) == 8
+    assert note_manifest(lab.private, lab.paths, unit, "ee" * 32, archived={9: "dd" * 32}) == 10
+    assert note_manifest(lab.private, lab.paths, unit, "ee" * 32, archived={10: "ee" * 32}) == 10
+
+
 def test_every_changed_byte_of_the_assignment_is_named(lab: Lab) -> None:
     lab.edf("a.edf")
     lab.frozen()

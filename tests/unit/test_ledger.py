@@ -175,3 +175,16 @@ def test_a_copy_knows_its_size() -> None:
     copy = Copy(1, SHA[1])
     assert copy.size == 0
     assert replace(copy, objects=({"key": "a", "size": 3}, {"key": "b", "size": 4})).size == 7
+
+
+def test_an_attempt_to_send_other_content_under_a_generation_forgets_nothing_of_what_is_there() -> None:
+    """As after a restore of private/ from before: the attempt is refused, and the copy is as good as it was."""
+    sent = [
+        event("intent", 4, "ab" * 32),
+        event("object", 4, "ab" * 32, object={"key": "x", "etag": "e", "size": 1}),
+        event("acknowledged", 4, "ab" * 32, excluded=[], bytes_sent=1),
+    ]
+    refused = event("intent", 4, "cd" * 32)
+    assert fold([*sent, refused]) == fold(sent)
+    taken = event("object", 4, "cd" * 32, object={"key": "y", "etag": "f", "size": 1})
+    assert fold([*sent, refused, taken])[4].manifest_sha256 == "cd" * 32

@@ -11,6 +11,7 @@ from archive_lab import ArchiveLab
 from ecogvault import ledger
 from ecogvault.age import NoMatchingIdentity, generate, write_identity_file
 from ecogvault.config import Config, check
+from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
 from ecogvault.records import parse_record, read_record, write_record
 from ecogvault.restore import again, asked, restore_unit
@@ -254,6 +255,33 @@ def test_units_that_cannot_come_now_do_not_keep_the_others(lab: ArchiveLab) -> N
         lab.paths.ledger(name, second).unlink()
     with pytest.raises(ledger.NothingThere, match=rf"{first} is in storage.*{second} is in storage"):
         asked.wanted(config)
+
+
+# --- what was configured otherwise when it was archived ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("nas", {"layout": {"vid": "elsewhere/{code}/{n}/{file}"}}),
+        ("nas", {"encrypt": True}),
+        ("crypt", {"encrypt": False}),
+        ("nas", {"form": "tarball"}),
+        ("deep", {"form": "files"}),
+        ("deep", {"layout": {"vid": "elsewhere/{unit}.{g}.tar.zst.age"}}),
+    ],
+)
+def test_a_copy_comes_back_as_it_was_sent_whatever_is_configured_since(
+    lab: ArchiveLab, name: str, change: dict[str, object]
+) -> None:
+    unit = lab.units[0]
+    destinations = lab.config.values["destinations"]
+    config = check({**lab.config.values, "destinations": {**destinations, name: {**destinations[name], **change}}})
+    record = lab.paths.restored_record(name, unit)
+    restore_unit(config, unit, name, record)
+    for entry in Manifest.read(lab.paths.manifest(unit)):
+        assert sha256_of(record.parent / str(unit) / entry.path) == (entry.size, entry.sha256)
+    verify(check({**config.values, "rehash_gib": 1}), say=lambda line: None)
 
 
 def test_errors_that_are_no_copys_fault_stay_as_they_are(lab: ArchiveLab) -> None:

@@ -337,3 +337,29 @@ def test_another_policy_makes_recordings_again_and_a_comment_in_it_nothing(archi
     refused = lab.snakemake("-n", check=False)
     assert refused.status != 0
     assert "signals.transducer must be one of KEEP, BLANK, CODE" in refused.output
+
+
+def test_private_from_before_the_last_run_makes_no_generation_twice_and_hides_no_copy(archived_lab: Lab) -> None:
+    """As when it comes back from the registry's copy, which goes last."""
+    lab = archived_lab
+    unit = Unit(lab.code(), 2, "sync")
+    older = lab.folder / "older"
+    shutil.copytree(lab.paths.private, older)
+    change(lab, session(lab, 2).snc, LAST_DIGIT)
+    lab.snakemake()
+    archived = (lab.paths.subject(lab.code()) / "snc" / f"{unit.session}.txt").read_bytes()
+    shutil.rmtree(lab.paths.private)
+    older.rename(lab.paths.private)
+    lab.snakemake()
+    lab.snakemake("--config", f"unit={unit}", "from=deep", "--", "restore")
+    record = read_record(lab.paths.restored_record("deep", unit))
+    assert record["generation"] == 2
+    assert (lab.paths.restored / "deep" / str(unit) / "snc" / f"{unit.session}.txt").read_bytes() == archived
+    shutil.copytree(lab.paths.private, older)
+    change(lab, session(lab, 2).snc, LAST_DIGIT)
+    lab.snakemake()
+    shutil.rmtree(lab.paths.private)
+    older.rename(lab.paths.private)
+    change(lab, session(lab, 2).snc, LAST_DIGIT)
+    lab.snakemake()
+    assert max(ledger.copies(lab.paths.ledger("deep", unit))) == 4

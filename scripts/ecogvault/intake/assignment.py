@@ -3,10 +3,11 @@
 Both lie in `private/{code}/` and are written whole, under the subject's lock. Source: DESIGN, sections 4 and 5.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from ecogvault.errors import Damaged
 from ecogvault.files import lock
@@ -18,6 +19,7 @@ from ecogvault.private import Private
 from ecogvault.records import read_table, write_table
 
 SESSION_COLUMNS = ("unit", "role", "part", "item", "start", "end", "out_of_order", "accepted")
+NOTHING_SENT: Mapping[int, str] = MappingProxyType({})
 UNIT_COLUMNS = ("unit", "fingerprint", "generation", "manifest_sha256")
 
 
@@ -135,19 +137,31 @@ def note_fingerprints(private: Private, paths: Paths, code: str, fingerprints: d
 
 
 def note_manifest(
-    private: Private, paths: Paths, unit: Unit, manifest_sha256: str, settings: Settings = DEFAULTS
+    private: Private,
+    paths: Paths,
+    unit: Unit,
+    manifest_sha256: str,
+    settings: Settings = DEFAULTS,
+    archived: Mapping[int, str] = NOTHING_SENT,
 ) -> int:
     """Remember a unit's content and return its generation: other content than before is the next one.
 
-    So is the same content with dates shifted otherwise: its tarball has other times. Called before the manifest appears
-    under its name, so that no manifest is ever without a generation.
+    So is the same content with dates shifted otherwise: its tarball has other times. `archived` is the highest
+    generation that was sent anywhere, with the digest of its manifest: after a loss, private/ may be older than that.
+    Called before the manifest appears under its name, so that no manifest is ever without a generation.
     """
     with subject_lock(private, unit.code):
         states = read_units(paths, unit.code)
         state = states.get(unit, UnitState(unit, ""))
         shifted = made_with(paths, unit.code).get(unit, DEFAULTS).shift_days
-        if state.manifest_sha256 != manifest_sha256 or shifted != settings.shift_days:
-            state = replace(state, generation=state.generation + 1, manifest_sha256=manifest_sha256)
+        newest = max(archived, default=0)
+        newer = newest > state.generation and archived[newest] != manifest_sha256
+        if state.manifest_sha256 != manifest_sha256 or shifted != settings.shift_days or newer:
+            if newest > state.generation and archived[newest] == manifest_sha256:
+                generation = newest
+            else:
+                generation = max(state.generation, newest) + 1
+            state = replace(state, generation=generation, manifest_sha256=manifest_sha256)
             states[unit] = state
             write_units(private, paths, unit.code, states.values())
         # Afterwards: a crash in between costs a generation, the other way round it would keep the old dates' one.

@@ -32,7 +32,7 @@ def demand_statement(
             believed(config),
             unit=str(unit),
             generation=copy.generation,
-            form=destination.form,
+            form=copy.form,
             manifest_sha256=copy.manifest_sha256,
         )
     except StatementError as error:

@@ -90,7 +90,7 @@ def _statement_is_wrong(
 
 def _manifest_opens(config: Config, store: Store, destination: Destination, unit: Unit, copy: ledger.Copy) -> bool:
     """Whether the keys here open what lies beside a set of files, encrypted to the same recipients."""
-    if destination.form == "tarball":
+    if copy.form == "tarball":
         return False  # its digest was right before anything was opened
     try:
         manifest_at(config, store, unit, copy.generation)

@@ -1,10 +1,10 @@
 """A unit, or one of its files, out of a sealed tarball at a destination."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecogvault import layout, ledger
+from ecogvault import ledger
 from ecogvault.age import FileSource
 from ecogvault.config import Config
 from ecogvault.files import require_space
@@ -34,8 +34,8 @@ def restore_tarball(
 
     Only when `prove` has kept what was found, the tarball goes: until then it need not be fetched again.
     """
-    key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
-    one = _object(copy, key)
+    one = copy.tarball(unit)
+    key = str(one["key"])
     keys = identities(config)
     partial = partial_path(folder.parent, f"{unit}.g{copy.generation}.tar.zst.age")
     have = partial.stat().st_size if partial.exists() else 0
@@ -67,8 +67,8 @@ def restore_members(
     progress: Progress | None,
 ) -> Manifest:
     """Files by their paths in the manifest: only header, index, manifest and their own frames are fetched."""
-    key = layout.tarball_key(config.destinations[store.name], unit, copy.generation)
-    one = _object(copy, key)
+    one = copy.tarball(unit)
+    key = str(one["key"])
     source = RemoteSource(store, key, int(one["size"]), one["version_id"])
     try:
         opened = open_sealed_tarball(
@@ -84,7 +84,3 @@ def restore_members(
     except NoSuchMember:
         raise NothingThere(no_such_file(config, unit, members[0])) from None
     return opened.manifest
-
-
-def _object(copy: ledger.Copy, key: str) -> Mapping[str, Any]:
-    return next(one for one in copy.objects if one["key"] == key)

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ecogvault import ledger
-from ecogvault.config import Config
+from ecogvault.config import Config, Destination
 from ecogvault.files import lock, sweep_tree, without_empty_folders
 from ecogvault.manifest import Manifest
 from ecogvault.naming import Unit
@@ -14,7 +14,7 @@ from ecogvault.restore.fetch import Progress
 from ecogvault.restore.files import restore_files
 from ecogvault.restore.proof import demand_statement, note_restored, write_proof
 from ecogvault.restore.tarball import restore_members, restore_tarball
-from ecogvault.stores import StoreError, open_store
+from ecogvault.stores import Store, StoreError, open_store
 from ecogvault.verify import superseded
 
 
@@ -30,7 +30,7 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
         gone = again.missing(record, copy)
         if gone == []:
             return "everything is here as it came back before: nothing is fetched"
-        store = open_store(destination, unit.kind)
+        store = _store_of(destination, unit.kind, copy)
         statement = demand_statement(config, store, destination, unit, copy)
         count = 0
 
@@ -45,8 +45,8 @@ def restore_unit(config: Config, unit: Unit, name: str, record: Path, progress: 
             if gone is None:  # else a part of it came, and says nothing of the rest
                 note_restored(config, unit, name, copy)
 
-        if destination.form == "files":
-            prove(restore_files(config, store, destination, unit, copy, statement, folder, progress))
+        if copy.form == "files":
+            prove(restore_files(config, store, unit, copy, statement, folder, progress))
         elif gone is None:
             restore_tarball(config, store, unit, copy, statement, folder, prove, progress)
         else:
@@ -68,12 +68,12 @@ def restore_file(
     with _alone(record, unit, name) as folder:
         if again.missing(record, copy, path) == []:
             return f"{path} is here as it came back before: nothing is fetched"
-        store = open_store(destination, unit.kind)
+        store = _store_of(destination, unit.kind, copy)
         statement = demand_statement(config, store, destination, unit, copy)
-        if destination.form == "tarball":
+        if copy.form == "tarball":
             manifest = restore_members(config, store, unit, copy, statement, folder, [path], progress)
         else:
-            manifest = restore_files(config, store, destination, unit, copy, statement, folder, progress, only=[path])
+            manifest = restore_files(config, store, unit, copy, statement, folder, progress, only=[path])
         entries = [entry for entry in manifest if entry.path == path]
         write_proof(record, unit, name, copy, folder=folder, entries=entries, path=path)
     return f"{path} restored and equal to the manifest of {unit}"
@@ -86,10 +86,18 @@ def restore_some(config: Config, unit: Unit, name: str, paths: Collection[str], 
     """
     copy = ledger.restorable(config, unit, name)
     destination = config.destinations[name]
-    store = open_store(destination, unit.kind)
+    store = _store_of(destination, unit.kind, copy)
     statement = demand_statement(config, store, destination, unit, copy)
     with _alone(record, unit, name) as folder:
-        restore_files(config, store, destination, unit, copy, statement, folder, None, only=frozenset(paths))
+        restore_files(config, store, unit, copy, statement, folder, None, only=frozenset(paths))
+
+
+def _store_of(destination: Destination, kind: str, copy: ledger.Copy) -> Store:
+    """The store that has a copy: in the bucket of the ledger, whatever the configuration says by now."""
+    if ledger.is_elsewhere(destination, kind, copy):
+        settings = {**destination.settings, "bucket": copy.objects[0]["bucket"]}
+        return open_store(Destination(destination.name, settings), kind)
+    return open_store(destination, kind)
 
 
 @contextmanager

@@ -198,7 +198,7 @@ class ThawedUnit:
 
     @property
     def _form(self) -> str:
-        return self.config.destinations[self.wanted.destination].form
+        return self.copy.form
 
     def _restore(self) -> str:
         one = self.wanted

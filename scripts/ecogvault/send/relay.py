@@ -11,7 +11,7 @@ from typing import Any
 from ecogvault import chain, layout
 from ecogvault.config import Destination
 from ecogvault.errors import EcogvaultError
-from ecogvault.ledger import Copy
+from ecogvault.ledger import Copy, is_encrypted
 from ecogvault.pool import run_all
 from ecogvault.send.beside import files_statement, put_how_to_open, put_manifest, put_statement
 from ecogvault.send.files import content_is
@@ -87,8 +87,7 @@ class Relayed:
 
 def relayed_tarball(shipment: Shipment, origin: Origin) -> Relayed:
     """The sealed tarball of another destination as content to send, compared with its signed statement."""
-    there = layout.tarball_key(origin.destination, shipment.unit, origin.copy.generation)
-    one = next(one for one in origin.copy.objects if one["key"] == there)
+    one = origin.copy.tarball(shipment.unit)
     return Relayed(origin, one, str(origin.statement["sha256_tree"]), None)
 
 
@@ -168,19 +167,20 @@ def relay_files(shipment: Shipment, origin: Origin) -> None:
     put_statement(shipment, origin.statement if same_generation else files_statement(shipment))
 
 
-def can_relay(target: Destination, origin: Destination, copy: Copy, kind: str, left_out: set[str]) -> bool:
-    """Whether a copy at `origin` can be sent on as it is to a destination that leaves `left_out` of its own out. Pure.
+def can_relay(target: Destination, copy: Copy, kind: str, left_out: set[str]) -> bool:
+    """Whether a copy elsewhere can be sent on as it is to a destination that leaves `left_out` of its own out. Pure.
 
     Both are tarballs, or both are files that are alike encrypted or plain, of which the origin leaves no more out, and
     each of which has a digest that can be compared.
     """
-    if target.form != origin.form:
+    if target.form != copy.form:
         return False
-    if origin.form == "tarball":
+    if copy.form == "tarball":
         return True
-    plain = not origin.encrypts(kind)
+    files = [one for one in copy.objects if one.get("path")]
+    plain = not target.encrypts(kind)
     return (
-        target.encrypts(kind) == origin.encrypts(kind)
+        all(is_encrypted(one) != plain for one in files)
         and set(copy.excluded) <= left_out
-        and all(one.get("sha256_tree") or (plain and one.get("sha256")) for one in copy.objects if one.get("path"))
+        and all(one.get("sha256_tree") or (plain and one.get("sha256")) for one in files)
     )

@@ -27,7 +27,10 @@ def step_back(round_number: int) -> None:
 
 def taken(key: str, where: str) -> KeyTaken:
     """The error for a key under which other content stands."""
-    return KeyTaken(f"{key} in {where} is taken by other content, which is never overwritten: find out whose it is")
+    return KeyTaken(
+        f"{key} in {where} is taken by other content, which is never overwritten: find out whose it is (`ecogvault "
+        "rebuild --from` this destination enters copies of this lab's that no ledger knows)"
+    )
 
 
 def achieved(
