@@ -116,7 +116,8 @@ def survey(config: Config, private: Private, units: Iterable[Unit], *, new_file_
 def _obstacle(paths: Paths, unit: Unit) -> str | None:
     tarball = paths.sealed(unit)
     if not tarball.exists() and paths.statement(unit).exists():
-        return f"its sealed tarball was pruned: `snakemake {tarball}` makes it again from the coded files or the raw export, then run this again"
+        again = f"`snakemake {tarball}` makes it again from the coded files or the raw export"
+        return f"its sealed tarball was pruned: {again}, then run this again"
     if not tarball.exists():
         return f"it was never sealed here: `snakemake {tarball}`"
     try:
