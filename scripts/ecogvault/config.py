@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -208,6 +209,34 @@ def _check_meaning(config: Config) -> None:
         if destination.type == "s3":
             _check_s3(destination)
     layout.check(config.destinations.values())
+    _check_places(config)
+
+
+def _check_places(config: Config) -> None:
+    """Two destinations are two places, or keep what they share apart: otherwise one copy would count as two."""
+    for one, other in combinations(config.destinations.values(), 2):
+        for kind in KINDS:
+            if one.takes(kind) and other.takes(kind) and _place(one, kind) == _place(other, kind):
+                raise ConfigError(
+                    f"destinations.{one.name} and destinations.{other.name} are one place for kind {kind}, so that one "
+                    "copy would count as two: remove one of them, or give it another place"
+                )
+
+
+def _place(destination: Destination, kind: str) -> tuple[str | None, ...]:
+    """What copies of `kind` at two destinations have in common when they are the same copies."""
+    settings, form = destination.settings, destination.form
+    service = str(settings.get("endpoint_url") or "").rstrip("/").casefold()
+    if destination.type == "glacier":  # archives have no keys; each region has vaults of its own
+        return "glacier", service, settings.get("region"), settings["vault"]
+    keys = layout.template(destination, kind)
+    if form == "files" and destination.encrypts(kind):
+        keys += ".age"  # as layout.file_key has it
+    if destination.type == "folder":
+        return "folder", form, keys, os.path.realpath(settings["path"])
+    if destination.type == "azure":
+        service = settings["account_url"].rstrip("/").casefold()
+    return destination.type, form, keys, service, destination.room(kind)
 
 
 def _check_copies(config: Config) -> None:

@@ -35,6 +35,12 @@ class Locked(EcogvaultError):
     """Another process holds the lock; the message says which."""
 
 
+def in_one_another(one: Path, other: Path) -> bool:
+    """Whether two paths are the same folder or one lies in the other, links resolved; they need not exist."""
+    first, second = Path(os.path.realpath(one)), Path(os.path.realpath(other))
+    return first == second or first in second.parents or second in first.parents
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to disk, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

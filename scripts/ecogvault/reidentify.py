@@ -61,7 +61,7 @@ def reidentify(
     """
     registry.subject(private, code)
     paths = Paths.of(config)
-    _refuse_folder(paths, folder)
+    _refuse_folder(config, private, folder)
     units = _units(paths, code, session)
     names = {unit: read_names(paths, unit) for unit in units}
     bases = {unit: _base(paths, unit, names[unit]) for unit in units}
@@ -108,15 +108,22 @@ def reidentify(
     return Done(len(units), len(written), links)
 
 
-def _refuse_folder(paths: Paths, folder: Path) -> None:
+def _refuse_folder(config: Config, private: Private, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CannotReidentify("the folder for the files is not empty: give a new or an empty one")
     if not folder.parent.is_dir():
         raise CannotReidentify("the folder in which the files' folder is to lie does not exist: make it first")
+    paths = Paths.of(config)
+    refused = {str(other): other for other in (paths.results, paths.restored, paths.sealed_root, paths.private)}
+    for name, destination in config.destinations.items():
+        if destination.type == "folder":
+            refused[f"destination {name}"] = Path(destination.settings["path"])
+    for part in registry.load_parts(private):
+        refused[f"a raw folder of {part.code} ({private.private_id(part.path)})"] = part.path
     place = folder.resolve()
-    for other in (paths.results, paths.restored, paths.sealed_root, paths.private):
+    for name, other in refused.items():
         if other.resolve() in (place, *place.parents):
-            raise CannotReidentify(f"names may not lie in {other}: give a folder elsewhere")
+            raise CannotReidentify(f"names may not lie in {name}: give a folder elsewhere")
     try:
         refuse_unless_ignored(folder, probes=("x",))
     except PrivateRefused:

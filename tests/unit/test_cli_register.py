@@ -98,6 +98,16 @@ def test_register_prints_the_code_alone_and_the_same_person_gets_it_again(lab: L
     assert len(table) == 2
 
 
+def test_a_raw_folder_that_copies_go_to_is_refused_by_the_destinations_name(lab: Lab) -> None:
+    (lab.folder / "nas" / "Quellmotz").mkdir(parents=True)
+    (lab.folder / "link Quellmotz").symlink_to("nas")
+    for folder in ("nas/Quellmotz", "nas", "link Quellmotz", "."):
+        said = lab.fail("register", "--person", lab.write(), "--raw", folder)
+        assert folder == "." or "the raw folder and destination nas lie in one another" in said
+    (lab.folder / "nas" / "df5c5206_3").mkdir()
+    assert "the raw folder and destination nas lie in one another" in lab.fail("register", "--coded", "nas")
+
+
 def test_values_are_taken_as_written(lab: Lab) -> None:
     lab.register(text="surname: Null\ngiven: No\nother_names: Zubrix; On\nmrn: 00812\nbirth_date: ~\nraw: null\n")
     cells = (lab.folder / "private" / "subjects.tsv").read_text().splitlines()[2].split("\t")

@@ -11,6 +11,9 @@ from ecogvault.config import Config, ConfigError, Destination, check, load, per_
 
 S3 = {"type": "s3", "zone": "outside", "form": "files", "bucket": "b"}
 NAS = {"type": "folder", "zone": "inside", "form": "files", "path": "nas"}
+SERVER = {**S3, "endpoint_url": "http://s.invalid"}
+AZURE = {"type": "azure", "zone": "outside", "form": "tarball", "container": "c", "account_url": "https://a.invalid"}
+VAULT = {"type": "glacier", "zone": "outside", "form": "tarball", "vault": "v", "region": "us-west-2"}
 
 
 def values(s3: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
@@ -18,14 +21,11 @@ def values(s3: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
 
 
 def azure(settings: dict[str, Any]) -> dict[str, Any]:
-    whole = {
-        "type": "azure",
-        "zone": "outside",
-        "form": "tarball",
-        "container": "c",
-        "account_url": "https://a.invalid",
-    }
-    return {"destinations": {"azure": {**whole, **settings}}}
+    return {"destinations": {"azure": {**AZURE, **settings}}}
+
+
+def two(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {"destinations": {"a": one, "b": other}}
 
 
 def without(key: str) -> dict[str, Any]:
@@ -84,6 +84,21 @@ def without(key: str) -> dict[str, Any]:
         (values({"bucket": {"vid": "b"}}), "destinations.s3.bucket names no bucket for kind edf"),
         (values(results="private/results"), "results and private must be folders apart"),
         (values(results="x", private="x/y/../y"), "results and private must be folders apart"),
+        (
+            two(NAS, {**NAS, "path": "x/../nas/", "mode": "700"}),
+            "destinations.a and destinations.b are one place for kind",
+        ),
+        (
+            two({**S3, "kinds": ["vid"]}, {**S3, "kinds": ["edf", "vid"]}),
+            "destinations.a and destinations.b are one place",
+        ),
+        (two(S3, {**S3, "bucket": {"edf": "e", "vid": "v", "sync": "b"}}), "destinations.a and destinations.b are one"),
+        (
+            two(SERVER, {**SERVER, "endpoint_url": "http://S.invalid/"}),
+            "destinations.a and destinations.b are one place",
+        ),
+        (two(AZURE, {**AZURE, "account_url": "https://a.invalid/"}), "destinations.a and destinations.b are one place"),
+        (two(VAULT, {**VAULT, "layout": "{unit}/{g}"}), "destinations.a and destinations.b are one place for kind edf"),
         (values(restored="private"), "restored and private must be folders apart"),
     ],
 )
@@ -107,6 +122,35 @@ def test_any_value_anywhere_is_refused_in_one_line_or_taken(value: Any) -> None:
             continue
         assert message
         assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (NAS, {**NAS, "path": "nas2"}),
+        (NAS, {**NAS, "form": "tarball"}),
+        (NAS, {**NAS, "layout": "nas"}),
+        (NAS, {**NAS, "encrypt": True}),
+        ({**NAS, "kinds": ["edf"]}, {**NAS, "kinds": ["vid"]}),
+        (NAS, {**NAS, "kinds": []}),
+        (S3, {**S3, "bucket": "c"}),
+        (S3, SERVER),
+        (AZURE, {**AZURE, "container": "d"}),
+        (VAULT, {**VAULT, "vault": "w"}),
+        (VAULT, {**VAULT, "region": "us-east-1"}),
+        ({**VAULT, "kinds": ["vid"]}, {**VAULT, "kinds": ["edf"]}),
+    ],
+)
+def test_two_destinations_that_share_no_copy_may_be_in_one_place(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert list(check(two(one, other)).destinations) == ["a", "b"]
+
+
+def test_a_folder_and_a_link_to_it_are_one_place(tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "link").symlink_to("nas")
+    places = [{**NAS, "path": str(tmp_path / name)} for name in ("nas", "link")]
+    with pytest.raises(ConfigError, match=r"destinations\.a and destinations\.b are one place"):
+        check(two(*places))
 
 
 def test_a_message_never_shows_a_value() -> None:

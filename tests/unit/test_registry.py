@@ -185,7 +185,9 @@ def test_a_raw_folder_that_cannot_be_one_is_refused_without_its_path(
     private.folder("deep")
     (tmp_path / "results" / "raw").mkdir(parents=True)
     with pytest.raises(RegistryRefused, match="raw folder"):
-        register(private, MIRX, tmp_path / where, None, decide_match=everything, apart_from=(tmp_path / "results",))
+        register(
+            private, MIRX, tmp_path / where, None, decide_match=everything, apart_from={"results": tmp_path / "results"}
+        )
     assert registry.load(private) == []
 
 

@@ -183,15 +183,22 @@ def test_what_is_damaged_or_gone_is_named_by_code_and_nothing_is_left_half_writt
 def test_names_lie_neither_among_results_nor_over_other_files_nor_in_git(tmp_path: Path) -> None:
     lab = full_lab(tmp_path)
     (tmp_path / "git" / ".git").mkdir(parents=True)
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "link").symlink_to("nas")
     for folder, words in (
         (lab.paths.results / "x", "names may not lie in"),
         (lab.config.private / "x", "names may not lie in"),
         (lab.raw, "not empty"),
         (tmp_path / "no" / "such", "does not exist"),
         (tmp_path / "git" / "x", "git"),
+        (tmp_path / "nas" / "x", "names may not lie in destination nas: give a folder elsewhere"),
+        (tmp_path / "nas", "names may not lie in destination nas"),
+        (tmp_path / "link" / "x", "names may not lie in destination nas"),
+        (lab.raw / "x", rf"names may not lie in a raw folder of {lab.code} \({lab.id(lab.raw)}\): give"),
     ):
-        with pytest.raises(CannotReidentify, match=words):
+        with pytest.raises(CannotReidentify, match=words) as caught:
             reidentify(lab.config, lab.private, lab.code, folder)
+        assert not NAME.search(str(caught.value))
     with pytest.raises(CannotReidentify, match=f"nothing of session 7 of {lab.code}"):
         reidentify(lab.config, lab.private, lab.code, tmp_path / "out", session=7)
 

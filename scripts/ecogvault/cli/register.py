@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         match or None,
         code=args.code,
         decide_match=decide_match,
-        apart_from=(config.results, config.path("restored")),
+        apart_from=registry.written_folders(config),
     )
     folders = len(registry.parts(private, code))
     known = "known person" if code in before else "new person"
@@ -107,9 +107,7 @@ def _register_coded(config: "Config", private: "Private", folder: Path) -> int:
 
     if not folder.is_dir():
         raise NotRegistered("the coded folder does not exist, or is no folder: check its path")
-    codes = registry.register_coded(
-        private, coded_in(folder), folder, apart_from=(config.results, config.path("restored"))
-    )
+    codes = registry.register_coded(private, coded_in(folder), folder, apart_from=registry.written_folders(config))
     if not codes:
         raise NotRegistered("nothing in the coded folder is called by a code and a number, as df5c5206_1.edf is")
     for code in codes:

@@ -208,7 +208,7 @@ def _register(config: Config, private: Private, code: str) -> None:
     folder = config.path("modernised") / f"{code}_old"
     if code not in coded_in(folder):
         raise NotModernised(f"nothing that came out bears the code and a session number: look into {folder}")
-    registry.register_coded(private, [code], folder, apart_from=(config.results, config.path("restored")))
+    registry.register_coded(private, [code], folder, apart_from=registry.written_folders(config))
 
 
 def _words(state: State) -> str:

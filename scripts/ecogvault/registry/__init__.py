@@ -1,9 +1,10 @@
 """The registry: which person is which code, and where their raw exports lie. All of it is in the private folder.
 
-`people` says what person data is and who is the same person (pure), `tables` reads and writes the two tables, and
-`enrol` registers.
+`people` says what person data is and who is the same person (pure), `tables` reads and writes the two tables, `enrol`
+registers, and `apart` says which folders raw ones may not lie in.
 """
 
+from ecogvault.registry.apart import refuse_raw_destinations, written_folders
 from ecogvault.registry.enrol import NEW, DecideMatch, register, register_coded
 from ecogvault.registry.errors import BadPerson, RegistryRefused
 from ecogvault.registry.people import make_person
@@ -45,9 +46,11 @@ __all__ = [
     "make_person",
     "parts",
     "persons",
+    "refuse_raw_destinations",
     "register",
     "register_coded",
     "set_status",
     "shift_days",
     "subject",
+    "written_folders",
 ]

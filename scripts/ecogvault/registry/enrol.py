@@ -2,10 +2,11 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ecogvault.files import in_one_another
 from ecogvault.person import Person, letters
 from ecogvault.private import Private
 from ecogvault.records import utc_now
@@ -28,6 +29,7 @@ from ecogvault.registry.tables import (
 
 NEW = "new"  # what `--code` says when a similar person is registered, but is another one
 _SHORTEST_NAME_IN_A_CODE = 3
+NOWHERE: Mapping[str, Path] = {}
 
 DecideMatch = Callable[[Path, Person], str]
 
@@ -40,7 +42,7 @@ def register(
     *,
     code: str | None = None,
     decide_match: DecideMatch,
-    apart_from: Sequence[Path] = (),
+    apart_from: Mapping[str, Path] = NOWHERE,
 ) -> str:
     """The code of `person`, who is registered if they are not yet; `raw` becomes another part of theirs if it is new.
 
@@ -48,14 +50,15 @@ def register(
     again. What was missing of a known person is filled in, other spellings become other names. `match` says which
     items of the folder are the person's; None or `auto` asks `decide_match(raw, person)`. The same folder again is no
     new part, but takes a `match` that is given. `code` says who it is when only part of the data agrees with somebody
-    registered: their code, or `new` for somebody else. `apart_from` are folders that `raw` may not lie in or around.
+    registered: their code, or `new` for somebody else. `apart_from` are folders that `raw` may not lie in or around, by
+    what the message calls them.
 
     Raises RegistryRefused, Damaged, and OSError as it comes; then nothing has changed.
     """
     if match is not None:
         _check_match(match)
     if raw is not None:
-        raw = _raw_folder(raw, (private.root, *apart_from))
+        raw = _raw_folder(raw, {str(private.root): private.root, **apart_from})
     decided = match
     if raw is not None and match in (None, AUTO):
         # Reading a large folder takes long, so this is done before anybody has to wait for the lock.
@@ -83,14 +86,16 @@ def register(
     return updated.code
 
 
-def register_coded(private: Private, codes: Iterable[str], raw: Path, *, apart_from: Sequence[Path] = ()) -> list[str]:
+def register_coded(
+    private: Private, codes: Iterable[str], raw: Path, *, apart_from: Mapping[str, Path] = NOWHERE
+) -> list[str]:
     """Add a folder of already coded recordings and session folders to the subjects whose codes stand in its names.
 
     Returns the codes, sorted. A closed subject is `arriving` again when the folder is new to it. Raises RegistryRefused
     when a code is not registered or its person is not known (then no name could be looked for in what is archived),
     Damaged, and OSError as it comes; then nothing has changed.
     """
-    folder = _raw_folder(raw, (private.root, *apart_from))
+    folder = _raw_folder(raw, {str(private.root): private.root, **apart_from})
     wanted = sorted(set(codes))
     with private.lock():
         subjects = load(private)
@@ -185,14 +190,13 @@ def _check_match(match: str) -> None:
         raise RegistryRefused(f"the pattern (match) begins with @, and the only such words are {SURNAME} and {CODED}")
 
 
-def _raw_folder(raw: Path, apart_from: Sequence[Path]) -> Path:
+def _raw_folder(raw: Path, apart_from: Mapping[str, Path]) -> Path:
     folder = Path(os.path.abspath(raw.expanduser()))
     if not folder.is_dir():
         raise RegistryRefused("the raw folder does not exist, or is no folder, or may not be read: check its path")
-    for other in apart_from:
-        one, two = folder.resolve(), Path(other).resolve()
-        if one == two or one in two.parents or two in one.parents:
-            raise RegistryRefused(f"the raw folder and {other} lie in one another: raw data need a folder of their own")
+    for name, other in apart_from.items():
+        if in_one_another(folder, other):
+            raise RegistryRefused(f"the raw folder and {name} lie in one another: raw data need a folder of their own")
     return folder
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ecogvault import closing, edf, intake
+from ecogvault import closing, edf, intake, registry
 from ecogvault.config import Config, check
 from ecogvault.errors import EcogvaultError, safe_traceback
 from ecogvault.files import lock, sweep_tree
@@ -68,6 +68,7 @@ def plan(values: Mapping[str, Any], *, main_process: bool) -> Plan:
         told.announce(Plan(config, None, ()))
         return Plan(config, None, ())
     private = open_private(config)
+    registry.refuse_raw_destinations(config, private)
     made = Plan(config, private, tuple(intake.look(config, private)))
     told.announce(made)
     if made.units or made.registry_records:
