@@ -85,36 +85,29 @@ def test_a_restore_that_is_asked_for_again_brings_what_has_gone_and_never_replac
     lab = archived_lab
     unit = Unit(lab.code(), 1, "vid")
     clip = f"{unit.session}/{unit.session}_0001.avi"
-    for destination in ("deep", "s3", "nas"):
-        one_file = ("--config", f"file={clip}", f"from={destination}", "--", "restore")
-        all_files = ("--config", f"unit={unit}", f"from={destination}", "--", "restore")
-        for asked in (one_file, all_files):
-            lab.snakemake(*asked)
-            assert lab.dry_run(*asked) == []
-            place = lab.paths.restored / destination / str(unit) / "vid" / clip
-            before, good = restored(lab, unit, destination), place.read_bytes()
-            times = {path: path.stat().st_mtime_ns for path in place.parent.iterdir()}
+    cases = [("deep", f"unit={unit}"), ("nas", f"unit={unit}"), ("deep", f"file={clip}")]
+    for destination, words in cases:
+        asked = ("--config", words, f"from={destination}", "--", "restore")
+        lab.snakemake(*asked)
+        assert lab.dry_run(*asked) == []
+        place = lab.paths.restored / destination / str(unit) / "vid" / clip
+        before, good = restored(lab, unit, destination), place.read_bytes()
+        times = {path: path.stat().st_mtime_ns for path in place.parent.iterdir()}
 
-            place.unlink()
-            assert [job.rule for job in lab.dry_run(*asked)] == ["restore_again"]
-            lab.snakemake(*asked)
-            assert restored(lab, unit, destination) == before
-            assert {path for path, time in times.items() if path.stat().st_mtime_ns != time} == {place}
-            assert lab.dry_run(*asked) == []
+        place.unlink()
+        assert [job.rule for job in lab.dry_run(*asked)] == ["restore_again"]
+        lab.snakemake(*asked)
+        assert restored(lab, unit, destination) == before
+        assert {path for path, time in times.items() if path.stat().st_mtime_ns != time} == {place}
+        assert lab.dry_run(*asked) == []
 
-            place.touch()
-            lab.snakemake(*asked)  # notes that it is the same
-            assert lab.dry_run(*asked) == []
-
-            place.write_bytes(good[:-1] + b"?")
-            refused = lab.snakemake(*asked, check=False)
-            assert refused.status != 0
-            assert f"{clip} is not as it came back, it was changed or damaged since: move it away" in refused.output
-            assert place.read_bytes() == good[:-1] + b"?"
-            place.unlink()
-            lab.snakemake(*asked)
-            assert restored(lab, unit, destination) == before
-        assert list((lab.paths.restored / destination).glob("*.again")) == []
+        place.write_bytes(good[:-1] + b"?")
+        refused = lab.snakemake(*asked, check=False)
+        assert refused.status != 0
+        assert f"{clip} is not as it came back, it was changed or damaged since: move it away" in refused.output
+        assert place.read_bytes() == good[:-1] + b"?"
+        shutil.rmtree(lab.paths.restored / destination)
+        assert list(lab.paths.restored.rglob("*.again")) == []
 
 
 @pytest.mark.slow
