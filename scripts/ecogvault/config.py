@@ -209,18 +209,21 @@ def _check_meaning(config: Config) -> None:
         if destination.type == "s3":
             _check_s3(destination)
     layout.check(config.destinations.values())
-    _check_places(config)
 
 
-def _check_places(config: Config) -> None:
-    """Two destinations are two places, or keep what they share apart: otherwise one copy would count as two."""
+def one_place(config: Config) -> list[str]:
+    """What is to be said of destinations that are one place, so that one copy counts as two. Pure but for links."""
+    found = []
     for one, other in combinations(config.destinations.values(), 2):
-        for kind in KINDS:
-            if one.takes(kind) and other.takes(kind) and _place(one, kind) == _place(other, kind):
-                raise ConfigError(
-                    f"destinations.{one.name} and destinations.{other.name} are one place for kind {kind}, so that one "
-                    "copy would count as two: remove one of them, or give it another place"
-                )
+        shared = [
+            kind for kind in KINDS if one.takes(kind) and other.takes(kind) and _place(one, kind) == _place(other, kind)
+        ]
+        if shared:
+            found.append(
+                f"destinations.{one.name} and destinations.{other.name} are one place for kind {', '.join(shared)}, so "
+                "that one copy counts as two: remove one of them, or give it another place"
+            )
+    return found
 
 
 def _place(destination: Destination, kind: str) -> tuple[str | None, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecogvault import closing, evidence, gate
+from ecogvault.config import one_place
 from ecogvault.errors import Damaged
 from ecogvault.estate.restore import SCHEMA as OLD_RESTORED
 from ecogvault.phi import Verdict, read_verdict, shown
@@ -21,6 +22,8 @@ def announce(made: Plan) -> None:
     for subject in made.subjects:
         if subject.problem:
             closing.say(f"{subject.code} is stopped: {subject.problem}")
+    for line in one_place(made.config):
+        closing.say(f"warning: {line}")
     for line in waiting(made):
         closing.say(f"waiting: {line}")
     if made.private is None:
