@@ -81,10 +81,10 @@ def obstacle_of(
     return None
 
 
-def moved(config: Config, unit: Unit, copies: Mapping[str, Mapping[int, Copy]]) -> Obstacle | None:
-    """The first destination whose copies are in another bucket than the configuration says by now."""
-    for name, known in copies.items():
-        if any(ledger.is_elsewhere(config.destinations[name], unit.kind, copy) for copy in known.values()):
+def moved(config: Config, unit: Unit, copies: Mapping[str, Copy | None]) -> Obstacle | None:
+    """The first destination whose copy is in another bucket than the configuration says by now. Pure."""
+    for name, copy in copies.items():
+        if copy is not None and ledger.is_elsewhere(config.destinations[name], unit.kind, copy):
             return Obstacle(name, "its copy is in another bucket than the configuration says: run `snakemake verify`")
     return None
 
@@ -129,7 +129,8 @@ def _prune_unit(config: Config, unit: Unit) -> tuple[Obstacle | None, int]:
             name: _by_content(config.destinations[name].form, ledger.copies(paths.ledger(name, unit)), sealed)
             for name in takers
         }
-        obstacle = obstacle_of(takers, copies, sealed) or moved(config, unit, copies)
+        sent = {name: known.get(int(sealed["generation"])) for name, known in copies.items()}
+        obstacle = obstacle_of(takers, copies, sealed) or moved(config, unit, sent)
         if obstacle is not None:
             return obstacle, 0
         size = 0

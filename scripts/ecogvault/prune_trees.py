@@ -129,14 +129,10 @@ def _look_at(config: Config, unit: Unit, listed: Mapping[str, Collection[Unit]] 
             copies = {taker: evidence.newest_content(paths, taker, unit, state) for taker in takers}
         except Damaged as error:
             return Obstacle("", str(error)), 0
-        obstacle = obstacle_of(unit, copies, Policy.of(config), listed) or _moved(config, unit, copies)
+        obstacle = obstacle_of(unit, copies, Policy.of(config), listed) or moved(config, unit, copies)
         if obstacle is not None:
             return obstacle, 0
         return None, _remove(paths.subject(unit.code), manifest, really=listed is not None)
-
-
-def _moved(config: Config, unit: Unit, copies: Mapping[str, Copy | None]) -> Obstacle | None:
-    return moved(config, unit, {name: {copy.generation: copy} for name, copy in copies.items() if copy is not None})
 
 
 def _remove(root: Path, manifest: Manifest, *, really: bool) -> int:
@@ -174,7 +170,7 @@ def _may_go(config: Config, code: str, reason: str, listed: Mapping[str, Collect
             for name, one in config.destinations.items()
             if one.takes(unit.kind)
         }
-        obstacle = obstacle_of(unit, copies, Policy.of(config), listed) or _moved(config, unit, copies)
+        obstacle = obstacle_of(unit, copies, Policy.of(config), listed) or moved(config, unit, copies)
         if obstacle is not None:
             return f"keep it: {unit}{f' at {obstacle.destination}' if obstacle.destination else ''}: {obstacle.reason}"
     when = "" if listed is not None else ", when last asked (--config confirm=yes asks again)"

@@ -19,7 +19,7 @@ from ecogvault.paths import Paths
 from ecogvault.private import Private
 from ecogvault.restore.choose import Candidate, place_of
 from ecogvault.restore.proof import demand_statement
-from ecogvault.send.relay import Origin, OriginIsWrong, can_relay, relay_files, relay_tarball, restate
+from ecogvault.send.relay import NoStatement, Origin, OriginIsWrong, can_relay, relay_files, relay_tarball, restate
 from ecogvault.send.shipment import Shipment
 from ecogvault.send.vault import MustWait, relay_to_vault
 from ecogvault.stores import StoreError, open_store
@@ -96,11 +96,14 @@ def _repair_unit(
             paths.transfer(name, unit), paths.transfer_secrets(name, unit), what=f"the repair of {unit} at {name}"
         ) as state,
     ):
-        if destination.type != "glacier" and _only_beside(bad, unit):
-            receipt.unlink(missing_ok=True)
-            _, sent = deliver(config, private, unit, destination, listed, bad.generation, state, receipt, restate)
-            return sent, "what is known here"
         tried: list[str] = []
+        if _only_beside(bad, unit):
+            receipt.unlink(missing_ok=True)
+            try:
+                _, sent = deliver(config, private, unit, destination, listed, bad.generation, state, receipt, restate)
+                return sent, "what is known here"
+            except NoStatement as error:
+                tried.append(str(error))
         for origin_of in _origins(config, unit, destination, bad, listed, tried):
             try:
                 origin = _origin(config, unit, origin_of)
@@ -121,7 +124,7 @@ def _repair_unit(
                 tried.append(str(error))
             except MustWait:
                 raise  # whatever the origin: the vault cannot say yet whether it has the archive
-            except StoreError as error:
+            except (StoreError, NoStatement) as error:
                 tried.append(f"{origin_of.destination.name}: {error}")
     why = f" ({'; '.join(tried)})" if tried else ""
     raise NotRepaired(
@@ -131,9 +134,9 @@ def _repair_unit(
 
 
 def _only_beside(bad: ledger.Copy, unit: Unit) -> bool:
-    """Whether all that is missing or wrong is the statement or the manifest: these can be made from what is here."""
+    """Whether what is missing or wrong is the statement or the manifest alone: these can be made from what is here."""
     beside = {layout.statement_key(unit, bad.generation), layout.manifest_key(unit, bad.generation)}
-    return bad.lost.keys() <= beside
+    return bool(bad.lost) and bad.lost.keys() <= beside
 
 
 def _elsewhere(config: Config, unit: Unit, name: str, bad: ledger.Copy) -> str:

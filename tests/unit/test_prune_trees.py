@@ -6,7 +6,9 @@ import pytest
 from archive_lab import ArchiveLab
 
 from ecogvault.config import Config, check
+from ecogvault.ledger import Copy
 from ecogvault.naming import Unit
+from ecogvault.prune import moved
 from ecogvault.prune_trees import ask, prune_trees
 from ecogvault.vault.waiting import Waiting
 from ecogvault.verify import Tally, verify
@@ -69,3 +71,15 @@ def test_an_inventory_that_is_older_than_the_vaults_newest_does_not_let_anything
     assert Tally(units=[unit]).listed_now == {unit}
     assert Tally(units=[unit], waiting=Waiting("the inventory", "2026-03-02T09:10:11Z")).listed_now == set()
     assert Tally(units=[unit], unreachable="no answer").listed_now == set()
+
+
+def test_a_copy_in_another_bucket_than_the_configured_one_lets_nothing_go() -> None:
+    unit = Unit("df5c5206", 1, "vid")
+    here = {"type": "s3", "zone": "outside", "form": "tarball", "bucket": "new"}
+    config = check({"destinations": {"s3": here}})
+    copies = {bucket: Copy(1, "ab" * 32, ({"key": "k", "bucket": bucket},)) for bucket in ("old", "new")}
+    found = moved(config, unit, {"s3": copies["old"]})
+    assert found is not None
+    assert found.destination == "s3"
+    assert moved(config, unit, {"s3": copies["new"]}) is None
+    assert moved(config, unit, {"s3": None}) is None

@@ -76,8 +76,9 @@ def test_what_was_overwritten_is_entered_as_wrong_and_put_right_by_the_next_uplo
     first, second = lab.units
     tarball = lab.folder / "deep" / first.code / f"{first}.g1.tar.zst.age"
     clip = sorted((lab.folder / "nas").rglob(f"{second.session}_*.avi"))[0]
-    kept = {path: path.read_bytes() for path in (tarball, clip)}
-    for name, unit, path in (("deep", first, tarball), ("nas", second, clip)):
+    sealed = sorted((lab.folder / "crypt").rglob(f"{second.session}_*.avi.age"))[0]
+    kept = {path: path.read_bytes() for path in (tarball, clip, sealed)}
+    for name, unit, path in (("deep", first, tarball), ("nas", second, clip), ("crypt", second, sealed)):
         path.chmod(0o600)
         path.write_bytes(kept[path][:100])
         line = rebuilt(lab, name)
@@ -85,5 +86,6 @@ def test_what_was_overwritten_is_entered_as_wrong_and_put_right_by_the_next_uplo
         assert f"{path.relative_to(lab.folder / name)}: not what the statement describes, entered as wrong" in line
         assert lab.copies(unit, name)[1].fault == "wrong"
         lab.upload(unit, name)
-        assert path.read_bytes() == kept[path]
-        assert lab.copies(unit, name)[1].evidence == "acknowledged"
+        assert (path.read_bytes() == kept[path]) == (name != "crypt")  # encrypted anew, it is another ciphertext
+        lab.restore(unit, name)
+        assert lab.copies(unit, name)[1].evidence == "restored"

@@ -241,3 +241,26 @@ def test_what_cannot_be_sent_as_it_is_is_said_to_be_elsewhere(lab: ArchiveLab) -
         repair(lab.config, lab.private, say=said.append)
     (line,) = [one for one in said if one.startswith("crypt: 0 copies repaired")]
     assert "a copy of it is at deep, vault, nas, disk" in line
+
+
+def test_a_repair_that_was_interrupted_before_the_statement_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab = two_ciphertexts(tmp_path)
+    unit = lab.units[0]
+    big(lab, unit, "deep").unlink()
+    with pytest.raises(CopiesAreWrong):
+        verify(lab.config, say=lambda line: None)
+
+    def killed(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ecogvault.send.relay.put_statement", killed)
+        with pytest.raises(KeyboardInterrupt):
+            repair(lab.config, lab.private, say=lambda line: None)
+    # Also where private/ is from before the statement of that ciphertext was made.
+    (lab.private.root / unit.code / "statements.jsonl").unlink()
+    assert f"deep: {unit} is replaced from vault" in repaired(lab)
+    lab.restore(unit, "deep")
