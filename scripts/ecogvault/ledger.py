@@ -80,9 +80,12 @@ class Copy:
         """`files` or `tarball`, as it was sent: the configuration may say otherwise by now."""
         return "files" if any(one.get("path") for one in self.objects) else "tarball"
 
-    def file(self, path: str) -> Mapping[str, Any] | None:
-        """The object of a set that holds the file `path` of the manifest."""
-        found: Mapping[str, Any] | None = self._files.get(path)
+    def file(self, path: str) -> Mapping[str, Any]:
+        """The object of a set that holds the file `path` of the manifest. Raises NothingThere."""
+        try:
+            found: Mapping[str, Any] = self._files[path]
+        except KeyError:
+            raise NothingThere(f"the ledger knows no object of {path}, generation {self.generation}") from None
         return found
 
     def tarball(self, unit: Unit) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """A unit, or one of its files, out of a set of files at a destination."""
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -61,12 +61,12 @@ def restore_files(
         store,
         target,
         folder.parent,
-        identities(config) if any(map(ledger.is_encrypted, map(_object(copy), wanted))) else [],
+        identities(config) if any(ledger.is_encrypted(copy.file(entry.path)) for entry in wanted) else [],
         progress,
     )
     try:
         run_all(
-            lambda entry: fetcher.fetch(_object(copy)(entry), entry),
+            lambda entry: fetcher.fetch(copy.file(entry.path), entry),
             iter(waiting),
             stopping=fetcher.stopping,
         )
@@ -99,7 +99,7 @@ class _Fetcher:
 
     def fetch(self, one: Mapping[str, Any], entry: Entry) -> None:
         """One file, of which the ledger says `one`; it has its name when all of it was right."""
-        key, keys = str(one["key"]), self._keys if ledger.is_encrypted(one) else ()
+        key = str(one["key"])
         writer = CheckedWriter(self._target)
         writer.begin(entry.path)
         try:
@@ -112,20 +112,20 @@ class _Fetcher:
                     # A damaged header reads as one that no key opens: where the digest is known, it decides first.
                     if one["sha256_tree"] and one["sha256_tree"] != sha256_tree:
                         raise self._wrong(entry)
-                    self._write(stream, writer, keys)
+                    self._write(stream, writer)
                     self._demand(writer, entry)
             else:
                 pieces = self._store.get(key, version_id=one.get("version_id"))
-                self._write(Pieces(self._until(pieces)), writer, keys)
+                self._write(Pieces(self._until(pieces)), writer)
                 self._demand(writer, entry)
         finally:
             writer.discard()
         if self._progress is not None:
             self._progress(entry.size)
 
-    def _write(self, stream: Readable, writer: CheckedWriter, keys: Sequence[Identity]) -> None:
-        if keys:
-            decrypt_stream(stream, keys, writer.add)
+    def _write(self, stream: Readable, writer: CheckedWriter) -> None:
+        if self._keys:
+            decrypt_stream(stream, self._keys, writer.add)
             return
         while data := stream.read(_STEP):
             unless(self.stopping)
@@ -142,18 +142,6 @@ class _Fetcher:
         for piece in pieces:
             unless(self.stopping)
             yield piece
-
-
-def _object(copy: ledger.Copy) -> Callable[[Entry], Mapping[str, Any]]:
-    """What the ledger says of the object that holds a file. Raises NotWhatWasArchived for one that it does not know."""
-
-    def of(entry: Entry) -> Mapping[str, Any]:
-        one = copy.file(entry.path)
-        if one is None:
-            raise NotWhatWasArchived(f"the ledger knows no object for {entry.path}, which the manifest lists")
-        return one
-
-    return of
 
 
 def _manifest(config: Config, store: Store, unit: Unit, copy: ledger.Copy) -> Manifest:
