@@ -1,5 +1,6 @@
 """A lab whose units went the whole way to folders, in this process, for what comes after. All names made up."""
 
+import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -133,3 +134,24 @@ class ArchiveLab(Lab):
     def copies(self, unit: Unit, name: str) -> dict[int, ledger.Copy]:
         """What the ledger knows."""
         return ledger.copies(self.paths.ledger(name, unit))
+
+    def largest(self, unit: Unit, name: str) -> Path:
+        """The tarball, or a clip, of a unit at a destination that is a folder."""
+        copy = max(self.copies(unit, name).values(), key=lambda one: one.generation)
+        key = max(copy.objects, key=lambda one: (int(one["size"]), str(one["key"])))["key"]
+        return self.folder / name / str(key)
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file, as somebody who writes to it: its time becomes another."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def rot(path: Path) -> None:
+    """Flip a bit as a disk does it: size and time stay."""
+    status = path.stat()
+    flip(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from archive_lab import ArchiveLab
+from archive_lab import ArchiveLab, flip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,12 +49,9 @@ def test_a_small_budget_comes_to_every_copy_in_time(lab: ArchiveLab) -> None:
 @pytest.mark.parametrize("name", ["deep", "nas", "crypt"])
 def test_a_copy_that_does_not_come_back_is_said_loudly_marked_and_no_other_is(lab: ArchiveLab, name: str) -> None:
     unit, other = lab.units
-    key = max(lab.copies(unit, name)[1].objects, key=lambda one: int(one["size"]))["key"]
-    path = lab.folder / name / str(key)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
+    path = lab.largest(unit, name)
+    key = str(path.relative_to(lab.folder / name))
+    flip(path)
     said: list[str] = []
     with pytest.raises(DrillFailed, match="1 copies cannot be restored"):
         drill(lab.config, say=said.append)

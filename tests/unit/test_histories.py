@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_lab import ArchiveLab
+from archive_lab import ArchiveLab, rot
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -83,12 +83,7 @@ class Histories(RuleBasedStateMachine):
             path.chmod(0o600)
             path.write_bytes(b"somebody else's")
         elif path.stat().st_size:
-            status = path.stat()
-            data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 1
-            path.chmod(0o600)
-            path.write_bytes(data)
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            rot(path)
 
     @precondition(lambda self: len(self.away) < len(PLACES))
     @rule(name=st.sampled_from(PLACES))

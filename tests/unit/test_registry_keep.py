@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from archive_lab import flip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -286,13 +287,6 @@ def test_in_s3_it_goes_to_the_bucket_for_recordings_and_never_to_an_archive_tier
 
 
 # --- looking at it ----------------------------------------------------------------------------------------------------
-
-
-def flip(path: Path) -> None:
-    """Damage one byte of a file, which keeps its size."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def truncate(path: Path) -> None:

@@ -1,15 +1,13 @@
 """Repairs: a copy that is missing or wrong is replaced from another destination, as it lies there, without a key."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from archive_lab import ArchiveLab
+from archive_lab import ArchiveLab, rot
 
 from ecogvault import ledger
 from ecogvault.config import check
-from ecogvault.naming import Unit
 from ecogvault.repair import NotRepaired, broken, repair
 from ecogvault.reseal import reseal_unit
 from ecogvault.verify import CopiesAreWrong, verify
@@ -39,23 +37,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveLab:
     return made
 
 
-def big(lab: ArchiveLab, unit: Unit, name: str) -> Path:
-    """The tarball, or the first clip, of a unit at a destination."""
-    copy = max(lab.copies(unit, name).values(), key=lambda one: one.generation)
-    key = max(copy.objects, key=lambda one: (int(one["size"]), str(one["key"])))["key"]
-    return lab.folder / name / str(key)
-
-
-def rot(path: Path) -> None:
-    """Flip a bit as a disk does it: size and time stay."""
-    status = path.stat()
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
 def found_out(lab: ArchiveLab) -> list[str]:
     """What verify says when it reads everything back."""
     said: list[str] = []
@@ -77,7 +58,7 @@ def repaired(lab: ArchiveLab) -> list[str]:
 @pytest.mark.parametrize("fault", ["missing", "wrong", "overwritten"])
 def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: str, other: str, fault: str) -> None:
     unit = lab.units[0]
-    bad = big(lab, unit, name)
+    bad = lab.largest(unit, name)
     if fault == "missing":
         bad.unlink()
     elif fault == "wrong":
@@ -89,7 +70,7 @@ def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: s
     assert [one for one, _ in broken(lab.config, name)[0]] == [unit]
     said = repaired(lab)
     assert f"{name}: {unit} is replaced from {other}" in said
-    assert bad.read_bytes() == big(lab, unit, other).read_bytes()
+    assert bad.read_bytes() == lab.largest(unit, other).read_bytes()
     assert broken(lab.config, name) == ([], [])
     kept = lab.folder / name / "superseded" / "g1" / bad.relative_to(lab.folder / name)
     assert kept.exists() == (fault != "missing")  # nothing is lost by a repair, whoever wrote it
@@ -103,7 +84,7 @@ def test_a_bad_copy_is_replaced_by_the_bytes_of_another(lab: ArchiveLab, name: s
 @pytest.mark.parametrize(("name", "other"), PAIRS)
 def test_a_copy_that_is_wrong_too_does_not_spread_and_is_found_out(lab: ArchiveLab, name: str, other: str) -> None:
     unit = lab.units[0]
-    gone, rotten = big(lab, unit, name), big(lab, unit, other)
+    gone, rotten = lab.largest(unit, name), lab.largest(unit, other)
     gone.unlink()
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)  # a listing: what is rotten there is still of its size
@@ -136,7 +117,7 @@ def test_a_tarball_that_is_sealed_anew_for_a_lost_one_comes_with_its_own_stateme
     if resealed:
         reseal_unit(lab.config, lab.private, unit, [lab.keys["daily"]], new_file_key=True)
         lab.upload(unit, "deep")
-    bad = big(lab, unit, "deep")
+    bad = lab.largest(unit, "deep")
     if fault == "missing":
         bad.unlink()
     else:
@@ -153,7 +134,7 @@ def test_a_tarball_that_is_sealed_anew_for_a_lost_one_comes_with_its_own_stateme
 
 def test_verify_fails_until_what_it_found_is_mended(lab: ArchiveLab) -> None:
     unit = lab.units[0]
-    big(lab, unit, "deep").unlink()
+    lab.largest(unit, "deep").unlink()
     for again in (False, True):
         said: list[str] = []
         with pytest.raises(CopiesAreWrong, match="not all is well at deep"):
@@ -175,7 +156,7 @@ def test_a_tarball_from_elsewhere_that_is_another_ciphertext_brings_its_own_stat
     lab.paths.sealed(unit).unlink()
     lab.seal(unit)
     lab.upload(unit, "vault")
-    bad, good = big(lab, unit, "deep"), big(lab, unit, "vault")
+    bad, good = lab.largest(unit, "deep"), lab.largest(unit, "vault")
     assert bad.read_bytes() != good.read_bytes()
     bad.unlink()
     with pytest.raises(CopiesAreWrong):
@@ -195,7 +176,7 @@ def two_ciphertexts(tmp_path: Path) -> ArchiveLab:
         lab.paths.sealed(unit).unlink()
         lab.seal(unit)
     lab.paths.sealed(unit).unlink()
-    assert big(lab, unit, "deep").read_bytes() != big(lab, unit, "vault").read_bytes()
+    assert lab.largest(unit, "deep").read_bytes() != lab.largest(unit, "vault").read_bytes()
     return lab
 
 
@@ -206,20 +187,20 @@ def test_a_statement_alone_that_was_lost_is_put_back_whatever_ciphertext_lies_el
     monkeypatch.chdir(tmp_path)
     lab = two_ciphertexts(tmp_path)
     unit = lab.units[0]
-    tarball = big(lab, unit, "deep").read_bytes()
+    tarball = lab.largest(unit, "deep").read_bytes()
     next((tmp_path / "deep").rglob("*.statement.json")).unlink()
     if not elsewhere:
         shutil.rmtree(tmp_path / "vault")
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)
     assert f"deep: {unit} is replaced from what is known here" in repaired(lab)
-    assert big(lab, unit, "deep").read_bytes() == tarball
+    assert lab.largest(unit, "deep").read_bytes() == tarball
     lab.restore(unit, "deep")
 
 
 def test_a_damaged_ledger_keeps_no_other_copy_from_being_repaired(lab: ArchiveLab) -> None:
     first, second = lab.units
-    big(lab, second, "deep").unlink()
+    lab.largest(second, "deep").unlink()
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)
     rot(lab.paths.ledger("deep", first))
@@ -233,7 +214,7 @@ def test_a_damaged_ledger_keeps_no_other_copy_from_being_repaired(lab: ArchiveLa
 def test_what_cannot_be_sent_as_it_is_is_said_to_be_elsewhere(lab: ArchiveLab) -> None:
     unit = lab.units[0]
     for name in ("crypt", "safe"):
-        big(lab, unit, name).unlink()
+        lab.largest(unit, name).unlink()
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)
     said: list[str] = []
@@ -249,7 +230,7 @@ def test_a_repair_that_was_interrupted_before_the_statement_goes_on_with_it(
     monkeypatch.chdir(tmp_path)
     lab = two_ciphertexts(tmp_path)
     unit = lab.units[0]
-    big(lab, unit, "deep").unlink()
+    lab.largest(unit, "deep").unlink()
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)
 

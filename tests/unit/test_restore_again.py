@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archive_lab import ArchiveLab
+from archive_lab import ArchiveLab, flip
 
 from ecogvault import ledger
 from ecogvault.age import NoMatchingIdentity, generate, write_identity_file
@@ -43,20 +43,6 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(FolderStore, "get", noted)
     return keys
-
-
-def largest(lab: ArchiveLab, unit: Unit, name: str) -> Path:
-    """The tarball, or a clip, of a unit at a destination."""
-    copy = max(lab.copies(unit, name).values(), key=lambda one: one.generation)
-    key = max(copy.objects, key=lambda one: (int(one["size"]), str(one["key"])))["key"]
-    return lab.folder / name / str(key)
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
 
 
 def failing(lab: ArchiveLab, unit: Unit, name: str, kind: type[Exception], match: str) -> None:
@@ -142,7 +128,7 @@ def test_a_record_of_an_earlier_version_counts_as_it_did(lab: ArchiveLab) -> Non
 @pytest.mark.parametrize("name", PLACES)
 def test_a_copy_that_made_a_restore_fail_is_not_chosen_again(lab: ArchiveLab, name: str) -> None:
     unit, other = lab.units
-    flip(largest(lab, unit, name))
+    flip(lab.largest(unit, name))
     failing(lab, unit, name, Exception, rf"is wrong\. That is in the ledger of {name} now: .*`snakemake repair`")
     assert lab.copies(unit, name)[1].fault == "wrong"
     assert not lab.paths.receipt(name, unit).exists()
@@ -168,7 +154,7 @@ def test_a_statement_of_another_ciphertext_is_replaced_by_the_next_upload(lab: A
     lab.paths.sealed(unit).unlink()
     path = next((lab.folder / "deep").rglob(f"{unit}.g1.statement.json"))
     before = path.read_bytes()
-    largest(lab, unit, "deep").unlink()
+    lab.largest(unit, "deep").unlink()
     with pytest.raises(CopiesAreWrong):
         verify(lab.config, say=lambda line: None)
     lab.seal(unit)

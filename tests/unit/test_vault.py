@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from archive_lab import flip
 from vault_lab import VaultLab
 
 from ecogvault import ledger
@@ -341,10 +342,7 @@ def test_a_vault_is_not_repaired_from_what_is_wrong_itself_nor_for_too_much_mone
     lab.with_settings(max_cost=0.0, prices=str(PRICES))
     assert "max_cost" in repaired(lab)
     lab.with_settings(max_cost=None)
-    data = bytearray(good.read_bytes())
-    data[len(data) // 2] ^= 1
-    good.chmod(0o600)
-    good.write_bytes(data)
+    flip(good)
     sent = lab.requests("CompleteMultipartUpload")
     assert "is not what was archived" in repaired(lab)
     assert lab.requests("CompleteMultipartUpload") == sent
