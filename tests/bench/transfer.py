@@ -18,6 +18,7 @@ import json
 import os
 import resource
 import secrets
+import select
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ import pytest
 
 ROUNDS = int(os.environ.get("ECOGVAULT_BENCH_ROUNDS", "2"))
 MIB = 1 << 20
+SAMPLE = 0.02  # seconds between two looks at a process' peak, which it keeps until it ends
 SHAPES = {"4 x 256 MiB": (4, 256 * MIB), "1,000 x 1 MiB": (1000, MIB)}
 UNIT = "df5c5206_1_vid"
 AWS = Path("/usr/bin/aws") if Path("/usr/bin/aws").exists() else Path("aws")  # Debian's, if it is there
@@ -65,12 +67,11 @@ def run(command: list[str], environment: Mapping[str, str], log: Path) -> Taken:
     peak = 0
     with log.open("wb") as output:
         child = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
-        while True:
+        ended = os.pidfd_open(child.pid)
+        while not select.select([ended], [], [], SAMPLE)[0]:
             peak = max(peak, peak_of(child.pid))
-            done, status, used = os.wait4(child.pid, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.02)
+        os.close(ended)
+        _, status, used = os.wait4(child.pid, 0)
     wall = time.monotonic() - began
     assert os.waitstatus_to_exitcode(status) == 0, log.read_text(errors="replace")[-2000:]
     return Taken(wall, used.ru_utime + used.ru_stime, peak)

@@ -1,4 +1,4 @@
-"""Ledgers that were lost are made anew from folders; see test_vault for vaults."""
+"""Ledgers that were lost are made anew from folders; see test_vault_inventories for vaults."""
 
 import json
 import shutil

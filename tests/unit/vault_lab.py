@@ -9,8 +9,10 @@ from archive_lab import ArchiveLab
 
 from ecogvault import verify
 from ecogvault.config import check
+from ecogvault.manifest import Manifest, sha256_of
 from ecogvault.naming import Unit
-from vaults import VaultServer
+from ecogvault.retrieve import NotAllRestored, restore_asked
+from vaults import DAY, HOUR, VaultServer
 
 GIVEN = ("glacier_wait_hours", "tier", "unit", "subject", "from", "file", "max_cost")
 
@@ -82,3 +84,27 @@ class VaultLab(ArchiveLab):
 
     def requests(self, operation: str) -> int:
         return self.server.counts().get(operation, 0)
+
+    def inventoried(self) -> str:
+        """Let a day pass, and have the inventory come; what verify says of it."""
+        self.server.pass_time(DAY)
+        self.verify()
+        self.server.pass_time(6 * HOUR)
+        return self.verify()
+
+    def ask(self, unit: Unit | None = None, **more: object) -> list[str]:
+        """What a restore of a unit, of one `file`, or of all says; a failure is its last line."""
+        self.with_settings(**({"unit": str(unit)} if unit else {"subject": self.code}), **{"from": "glacier"}, **more)
+        said: list[str] = []
+        try:
+            restore_asked(self.config, say=said.append)
+        except NotAllRestored as error:
+            said.append(f"FAILED {error}")
+        return said
+
+    def assert_restored(self, unit: Unit) -> None:
+        """That every file of a unit is back as its manifest says, and that the ledger knows."""
+        folder = self.paths.restored_record("glacier", unit).parent / str(unit)
+        for entry in Manifest.read(self.paths.manifest(unit)):
+            assert sha256_of(folder / entry.path) == (entry.size, entry.sha256)
+        assert self.evidence(unit) == "restored"
