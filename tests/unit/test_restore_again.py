@@ -16,7 +16,7 @@ from ecogvault.naming import Unit
 from ecogvault.records import parse_record, read_record, write_record
 from ecogvault.restore import again, asked, restore_unit
 from ecogvault.restore.errors import StatementOfAnother
-from ecogvault.restore.suspect import judged
+from ecogvault.restore.suspect import find_fault, judged
 from ecogvault.stores.errors import NotFound
 from ecogvault.stores.folder import FolderStore
 from ecogvault.tarball import OtherContent
@@ -191,6 +191,16 @@ def test_a_place_that_is_away_is_not_blamed(lab: ArchiveLab) -> None:
     (lab.folder / "nas").rename(lab.folder / "away")
     with pytest.raises(Exception, match="does not exist"), judged(lab.config, unit, "nas"):
         lab.restore(unit, "nas")
+    assert lab.copies(unit, "nas")[1].evidence == "acknowledged"
+
+
+def test_a_copy_that_lies_elsewhere_by_now_is_not_judged_by_what_is_here(
+    lab: ArchiveLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lab.units[0]
+    lab.largest(unit, "nas").unlink()
+    monkeypatch.setattr(ledger, "is_elsewhere", lambda destination, kind, copy: True)
+    assert find_fault(lab.config, unit, "nas", NotFound("it is not there")) == []
     assert lab.copies(unit, "nas")[1].evidence == "acknowledged"
 
 

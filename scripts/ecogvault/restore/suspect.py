@@ -48,12 +48,14 @@ def judged(config: Config, unit: Unit, name: str) -> Iterator[None]:
 def find_fault(config: Config, unit: Unit, name: str, error: Exception) -> list[str]:
     """What is missing or wrong of the copy that a restore failed at with `error`; empty if the copy seems good.
 
-    A listing is looked at first, then the statement, then every object is read back. A place that does not answer says
-    nothing about its copies. Raises OSError.
+    A listing is looked at first, then the statement, then every object is read back. A place that does not answer, or
+    is not where the copy lies by now, says nothing about it. Raises OSError.
     """
     destination = config.destinations[name]
     try:
         copy = ledger.newest_copy(config, unit, name)
+        if ledger.is_elsewhere(destination, unit.kind, copy):
+            return []
         found = verify_unit(config, unit, name)
         if found:
             return found
